@@ -1,0 +1,155 @@
+// Package config is Firth's one YAML file: its tree as Go structs, the defaults, and the validation that names the line at fault.
+//
+// Secrets are written as env:NAME or file:PATH and are resolved while the file is read; they are never printed.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config is the whole file. The zero value is of no use; start from Default or Load.
+type Config struct {
+	// Listen is where the tracking API, the SQL API and the pages are served. Off loopback it needs Users.
+	Listen string `yaml:"listen"`
+	// Public, when set, serves the tracking routes and nothing else.
+	Public string `yaml:"public"`
+	// Data is the folder of journal, lake, catalog and warehouse.
+	Data string `yaml:"data"`
+
+	Sources    map[string]Source    `yaml:"sources"`
+	Lake       Lake                 `yaml:"lake"`
+	Warehouses map[string]Warehouse `yaml:"warehouses"`
+	Users      map[string]User      `yaml:"users"`
+	Journal    Journal              `yaml:"journal"`
+	Limits     Limits               `yaml:"limits"`
+	Query      Query                `yaml:"query"`
+
+	// Proxies are the networks whose X-Forwarded-For is believed.
+	Proxies Strings `yaml:"proxies"`
+	// IP says what is kept of the sender's address: keep, truncate (the last byte of IPv4, the last 80 bits of IPv6) or drop.
+	IP string `yaml:"ip"`
+	// UnknownKeys says how a call with an unknown write key is answered: strict (401) or silent (200).
+	UnknownKeys string `yaml:"unknown_keys"`
+
+	// Path is the file it was read from; Text is its content. Both are empty for a configuration made in memory.
+	Path string `yaml:"-"`
+	Text []byte `yaml:"-"`
+}
+
+// Source is one sender of events; its name is the schema in every warehouse.
+type Source struct {
+	// WriteKey is one key or a list of keys; any of them is accepted.
+	WriteKey Secrets `yaml:"write_key"`
+	// Limit is the rate of events above which the answer is 429, for example 2000/s.
+	Limit Rate `yaml:"limit"`
+}
+
+// Lake says where the event tables live and how they are written.
+type Lake struct {
+	// URL is a folder as file://PATH; a relative path is taken from the working directory. Default <data>/lake.
+	URL   string `yaml:"url"`
+	Flush Flush  `yaml:"flush"`
+	Dedup Dedup  `yaml:"dedup"`
+}
+
+// Flush bounds the time and the size of what waits in the journal before it becomes a commit of the lake.
+type Flush struct {
+	Every Duration `yaml:"every"`
+	Bytes Bytes    `yaml:"bytes"`
+}
+
+// Dedup bounds the window of message ids within which a second copy is recognised.
+type Dedup struct {
+	Window Duration `yaml:"window"`
+	IDs    int      `yaml:"ids"`
+}
+
+// Warehouse is one place where the typed tables are kept. The embedded one is called local; local: false leaves it out.
+type Warehouse struct {
+	Type string `yaml:"type"`
+	// Off is set by writing false in place of a mapping.
+	Off bool `yaml:"-"`
+}
+
+// User may read. Without users the server is open, and then only on loopback.
+type User struct {
+	Password Secret  `yaml:"password"`
+	Role     string  `yaml:"role"`
+	Schemas  Strings `yaml:"schemas"`
+}
+
+// Journal bounds the durable log.
+type Journal struct {
+	MaxBytes Bytes `yaml:"max_bytes"`
+}
+
+// Limits are the sizes above which a call is refused.
+type Limits struct {
+	Event Bytes `yaml:"event"`
+	Body  Bytes `yaml:"body"`
+	Batch int   `yaml:"batch"`
+}
+
+// Query bounds one SQL statement.
+type Query struct {
+	Deadline    Duration `yaml:"deadline"`
+	Rows        int      `yaml:"rows"`
+	Memory      Bytes    `yaml:"memory"`
+	Concurrency int      `yaml:"concurrency"`
+}
+
+// Default is the configuration that an empty file gives.
+func Default() *Config {
+	return &Config{
+		Listen:      "127.0.0.1:8080",
+		Data:        "./firth-data",
+		Sources:     map[string]Source{},
+		Lake:        Lake{Flush: Flush{Every: Duration(time.Second), Bytes: 32 << 20}, Dedup: Dedup{Window: Duration(24 * time.Hour), IDs: 20_000_000}},
+		Warehouses:  map[string]Warehouse{"local": {Type: "duckdb"}},
+		Users:       map[string]User{},
+		Journal:     Journal{MaxBytes: 8 << 30},
+		Limits:      Limits{Event: 32 << 10, Body: 512_000, Batch: 2500},
+		Query:       Query{Deadline: Duration(time.Minute), Rows: 1_000_000, Memory: 1 << 30, Concurrency: 8},
+		IP:          "keep",
+		UnknownKeys: "strict",
+	}
+}
+
+// Load reads and validates the file. Every fault found is in the error, each with its line and what to do.
+func Load(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, text)
+}
+
+// Parse is Load for a text that is already in memory; path only names it in errors.
+func Parse(path string, text []byte) (*Config, error) {
+	c := Default()
+	c.Path, c.Text = path, text
+	d := &decoder{file: path}
+	d.decode(text, c)
+	if len(d.faults) == 0 {
+		d.validate(c)
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// LakeDir is the folder that Lake.URL names, absolute.
+func (c *Config) LakeDir() (string, error) {
+	dir := filepath.Join(c.Data, "lake")
+	if c.Lake.URL != "" {
+		dir = c.Lake.URL[len("file://"):]
+	}
+	return filepath.Abs(dir)
+}
+
+// DataDir is the data folder, absolute.
+func (c *Config) DataDir() (string, error) { return filepath.Abs(c.Data) }

@@ -1,0 +1,104 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected messages of testdata/*.bad.yml")
+
+// Each testdata/*.bad.yml has its expected message beside it as *.bad.txt.
+func TestBadFilesAreRefusedInWords(t *testing.T) {
+	t.Setenv("FIRTH_TEST_KEY", "from-env")
+	files, err := filepath.Glob("testdata/*.bad.yml")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("the corpus is missing: %v, %d files", err, len(files))
+	}
+	for _, path := range files {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			_, err := Load(path)
+			if err == nil {
+				t.Fatal("was accepted")
+			}
+			got := strings.ReplaceAll(err.Error(), "testdata/", "") + "\n"
+			golden := strings.TrimSuffix(path, ".yml") + ".txt"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("message:\n%swant:\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestGoodFile(t *testing.T) {
+	t.Setenv("FIRTH_TEST_KEY", "from-env")
+	c, err := Load("testdata/full.good.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.Sources["production"]
+	if len(p.WriteKey) != 2 || p.WriteKey[0] != "from-env" || p.WriteKey[1] != "second" {
+		t.Errorf("write keys: %q", []Secret(p.WriteKey))
+	}
+	if p.Limit != 2000 || c.Sources["staging"].Limit != 0.5 {
+		t.Errorf("limits: %v, %v", p.Limit, c.Sources["staging"].Limit)
+	}
+	if c.Lake.Flush.Bytes != 64<<20 || time.Duration(c.Lake.Flush.Every) != 500*time.Millisecond {
+		t.Errorf("flush: %+v", c.Lake.Flush)
+	}
+	if time.Duration(c.Lake.Dedup.Window) != 48*time.Hour || c.Lake.Dedup.IDs != 1_000_000 {
+		t.Errorf("dedup: %+v", c.Lake.Dedup)
+	}
+	if c.Limits.Body != 512_000 || c.Limits.Event != 32<<10 || c.Limits.Batch != 2500 {
+		t.Errorf("limits do not keep their defaults: %+v", c.Limits)
+	}
+	if u := c.Users["ana"]; u.Password != "pass" || u.Role != "reader" || len(u.Schemas) != 2 {
+		t.Errorf("user: %+v", u)
+	}
+	if len(c.ProxyNets()) != 2 {
+		t.Errorf("proxies: %v", c.ProxyNets())
+	}
+}
+
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	c, err := Parse("x.yml", []byte("sources: { a: { write_key: topsecret } }\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Sources["a"].WriteKey[0].String(); strings.Contains(s, "topsecret") {
+		t.Errorf("printed as %s", s)
+	}
+}
+
+func TestEmptyFileGivesTheDefaults(t *testing.T) {
+	c, err := Parse("empty.yml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != "127.0.0.1:8080" || c.Data != "./firth-data" || c.IP != "keep" {
+		t.Errorf("defaults: %+v", c)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("sources: { a: { write_key: k } }"))
+	f.Add([]byte("lake:\n  flush: [1, {a: b}]\nusers: 7\n"))
+	f.Add([]byte("? a\n: b\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if c, err := Parse("fuzz.yml", text); err == nil && c == nil {
+			t.Fatal("neither configuration nor error")
+		}
+	})
+}
