@@ -1,0 +1,84 @@
+// Command firth takes product events and operational databases and makes them one place that answers SQL.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"firth/internal/app"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := root().ExecuteContext(ctx)
+	stop()
+	os.Exit(report(err))
+}
+
+// report prints an error for a person and returns the exit code: 0 done, 1 failed, 2 wrong usage.
+func report(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "firth: "+err.Error())
+	var hint interface{ Hint() string }
+	if errors.As(err, &hint) && hint.Hint() != "" {
+		fmt.Fprintln(os.Stderr, "  → "+hint.Hint())
+	}
+	var usage *usageError
+	if errors.As(err, &usage) || app.IsUsage(err) {
+		return 2
+	}
+	return 1
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ err error }
+
+func (u *usageError) Error() string { return u.err.Error() }
+func (u *usageError) Unwrap() error { return u.err }
+func (u *usageError) Hint() string  { return "firth --help lists the commands, firth COMMAND --help explains one" }
+
+func root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "firth",
+		Short: "Product events and operational databases as one place that answers SQL",
+		Long: `Firth takes product events (the Segment API) and makes them one place that answers SQL, within seconds, exactly.
+
+  firth demo             see it run on throw-away data
+  firth serve            run it
+  firth query "SELECT 1" ask it`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("there is no command %q", args[0])}
+			}
+			return cmd.Help()
+		},
+		Args: cobra.ArbitraryArgs,
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.AddCommand(demoCommand(), serveCommand(), queryCommand(), checkCommand(), benchCommand(), versionCommand())
+	return cmd
+}
+
+// args wraps an argument check so that its failure counts as wrong usage.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, a []string) error {
+		if err := check(cmd, a); err != nil {
+			return &usageError{fmt.Errorf("%s: %w", cmd.CommandPath(), err)}
+		}
+		return nil
+	}
+}

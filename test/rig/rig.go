@@ -1,0 +1,229 @@
+// Package rig starts the real firth binary for tests, on a folder and ports of its own, and asks it over HTTP as a user would.
+package rig
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Binary returns the path of the binary under test: FIRTH_BIN, or one built for this test run.
+func Binary(t testing.TB) string {
+	t.Helper()
+	if bin := os.Getenv("FIRTH_BIN"); bin != "" {
+		return bin
+	}
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		t.Fatalf("find the module: %v", err)
+	}
+	bin := filepath.Join(os.TempDir(), "firth-test-"+strconv.Itoa(os.Getpid()), "firth")
+	if _, err := os.Stat(bin); err == nil {
+		return bin
+	}
+	build := exec.Command("go", "build", "-o", bin, "./cmd/firth")
+	build.Dir = strings.TrimSpace(string(root))
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build firth: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// Server is one running (or stopped) firth serve.
+type Server struct {
+	Dir  string // holds firth.yaml and the data folder
+	URL  string
+	bin  string
+	addr string
+	cmd  *exec.Cmd
+	log  *os.File
+	t    testing.TB
+}
+
+// Config are the lines of firth.yaml behind listen and data.
+func New(t testing.TB, config string) *Server {
+	t.Helper()
+	dir := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("listen: %s\ndata: %s\n%s", addr, filepath.Join(dir, "data"), config)
+	if err := os.WriteFile(filepath.Join(dir, "firth.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(dir, "server.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Dir: dir, URL: "http://" + addr, bin: Binary(t), addr: addr, log: log, t: t}
+	t.Cleanup(func() {
+		if s.cmd != nil {
+			s.Kill()
+		}
+		if t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			t.Logf("the server's log:\n%s", tail(text, 8000))
+		}
+		log.Close()
+	})
+	return s
+}
+
+func tail(b []byte, n int) []byte {
+	if len(b) > n {
+		return b[len(b)-n:]
+	}
+	return b
+}
+
+// Start starts the server and returns when it accepts writes.
+func (s *Server) Start() {
+	s.t.Helper()
+	s.cmd = exec.Command(s.bin, "serve", "-c", filepath.Join(s.Dir, "firth.yaml"))
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	// The server dies with the test, however the test ends.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.Eventually(30*time.Second, "the server to accept writes", func() error {
+		r, err := http.Get(s.URL + "/readyz")
+		if err != nil {
+			return err
+		}
+		defer r.Body.Close()
+		if r.StatusCode != http.StatusOK {
+			b, _ := io.ReadAll(r.Body)
+			return fmt.Errorf("%s: %s", r.Status, b)
+		}
+		return nil
+	})
+}
+
+// Stop ends the server by SIGTERM and returns its exit code.
+func (s *Server) Stop() int {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	err := s.cmd.Wait()
+	code := s.cmd.ProcessState.ExitCode()
+	if err != nil && code < 0 {
+		s.t.Fatalf("the server did not end by itself: %v", err)
+	}
+	s.cmd = nil
+	return code
+}
+
+// Kill ends the server by SIGKILL.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Kill() // it may be gone already
+	_ = s.cmd.Wait()
+	s.cmd = nil
+}
+
+// PID of the server.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// ChildPID returns the pid of the answering half, or 0 while there is none.
+func (s *Server) ChildPID() int {
+	b, err := os.ReadFile(filepath.Join(s.Dir, "data", "child.pid"))
+	if err != nil {
+		return 0
+	}
+	pid, _, _ := strings.Cut(string(b), " ")
+	n, _ := strconv.Atoi(pid)
+	return n
+}
+
+// Post sends a body to a path with the write key and returns status and body; an error means that no answer came.
+func (s *Server) Post(ctx context.Context, path, key string, body []byte) (int, string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	req.SetBasicAuth(key, "")
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	return r.StatusCode, string(b), err
+}
+
+// Table is the answer of POST /api/sql.
+type Table struct {
+	Columns []struct{ Name, Type string }
+	Rows    [][]any
+	Error   *struct{ Code, Message, Hint string }
+}
+
+// SQL asks one question.
+func (s *Server) SQL(query string, params ...any) (*Table, error) {
+	body, err := json.Marshal(map[string]any{"sql": query, "params": params})
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.Post(s.URL+"/api/sql", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	defer r.Body.Close()
+	var out Table
+	if err := json.NewDecoder(r.Body).Decode(&out); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Status, err)
+	}
+	if out.Error != nil {
+		return nil, fmt.Errorf("%s: %s: %s", r.Status, out.Error.Code, out.Error.Message)
+	}
+	return &out, nil
+}
+
+// Count asks for one number.
+func (s *Server) Count(query string, params ...any) (int, error) {
+	out, err := s.SQL(query, params...)
+	if err != nil {
+		return 0, err
+	}
+	if len(out.Rows) != 1 || len(out.Rows[0]) != 1 {
+		return 0, fmt.Errorf("%d rows where one number was asked for", len(out.Rows))
+	}
+	n, ok := out.Rows[0][0].(float64)
+	if !ok {
+		return 0, fmt.Errorf("%v is no number", out.Rows[0][0])
+	}
+	return int(n), nil
+}
+
+// Eventually tries until it gets nil or the time is over.
+func (s *Server) Eventually(patience time.Duration, what string, try func() error) {
+	s.t.Helper()
+	var err error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if err = try(); err == nil {
+			return
+		}
+		if s.cmd != nil && s.cmd.ProcessState != nil {
+			break
+		}
+	}
+	s.t.Fatalf("waited %s for %s: %v", patience, what, err)
+}
