@@ -1,0 +1,135 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The test binary plays the child: with FIRTH_TEST_CHILD set it says so in a file and waits.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("FIRTH_TEST_CHILD"); dir != "" {
+		text, _ := io.ReadAll(os.Stdin)
+		_ = os.WriteFile(filepath.Join(dir, strconv.Itoa(os.Getpid())), text, 0o600)
+		time.Sleep(time.Minute)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func within(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+func TestChildIsStartedAgainAndEndsWithTheContext(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("FIRTH_TEST_CHILD", dir)
+	c := &child{args: []string{"-test.run=none"}, stdin: []byte("configuration"), pidFile: filepath.Join(dir, "pid"),
+		stderr: io.Discard, log: slog.New(slog.DiscardHandler), grace: 2 * time.Second}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- c.Run(ctx) }()
+
+	runs := func() int {
+		entries, _ := filepath.Glob(filepath.Join(dir, "[0-9]*"))
+		return len(entries)
+	}
+	within(t, "the first child", func() bool { return runs() == 1 })
+	first := int(c.pid.Load())
+	if text, _ := os.ReadFile(filepath.Join(dir, strconv.Itoa(first))); string(text) != "configuration" {
+		t.Errorf("the child read %q from standard input", text)
+	}
+	if nice, err := unix.Getpriority(unix.PRIO_PROCESS, first); err != nil || 20-nice != childNice {
+		t.Errorf("the child's nice value is %d (%v), want %d", 20-nice, err, childNice)
+	}
+	if err := unix.Kill(first, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the second child", func() bool { return runs() == 2 })
+	second := int(c.pid.Load())
+	if second == first || c.restarts.Load() != 1 {
+		t.Errorf("pids %d, %d; %d restarts", first, second, c.restarts.Load())
+	}
+
+	// A stopped child must end too.
+	if err := unix.Kill(second, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if err := unix.Kill(second, 0); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("the child still lives: %v", err)
+	}
+	if _, err := os.Stat(c.pidFile); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the pid file is still there: %v", err)
+	}
+}
+
+func TestLeftOverChildIsEnded(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("FIRTH_TEST_CHILD", dir)
+	cmd := exec.Command(os.Args[0], "-test.run=none")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- cmd.Wait() }()
+	path := filepath.Join(dir, "child.pid")
+	if err := writePID(path, cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := endLeftOver(path, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the left-over child ended by itself")
+	}
+}
+
+func TestAnotherProcessWithTheSamePIDIsLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "child.pid")
+	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+" 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := endLeftOver(path, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the stale pid file is still there")
+	}
+}
+
+func TestFolderLock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	l, err := lockFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockFolder(dir); !errors.Is(err, ErrLocked) {
+		t.Errorf("the second lock: %v", err)
+	}
+	if err := l.release(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := lockFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.release()
+}
