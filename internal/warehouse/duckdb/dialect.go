@@ -1,0 +1,224 @@
+package duckdb
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"firth/internal/table"
+	"firth/internal/warehouse"
+)
+
+// Everything in this file builds SQL text and does nothing else.
+
+// reserved are the schema names that would hide, or be hidden by, a catalog or a schema of the engine or of Firth.
+var reserved = []string{"_firth", "firth", "information_schema", "lake", "main", "memory", "pg_catalog", "system", "temp", "warehouse"}
+
+// ReservedSchemas lists the names, in lower case, that no source and no mirror may have as its schema.
+func ReservedSchemas() []string { return slices.Clone(reserved) }
+
+// quote makes an identifier of any name.
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// literal makes a string constant.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+func qualified(schema, name string) string { return quote(schema) + "." + quote(name) }
+
+// typeName is the physical type of a column.
+func typeName(t table.Type) (string, error) {
+	switch t {
+	case table.Boolean:
+		return "BOOLEAN", nil
+	case table.Integer:
+		return "BIGINT", nil
+	case table.Float:
+		return "DOUBLE", nil
+	case table.Timestamp:
+		return "TIMESTAMPTZ", nil
+	case table.String:
+		return "VARCHAR", nil
+	}
+	return "", fmt.Errorf("no column type for %v", t)
+}
+
+func createSchema(schema string) string { return "CREATE SCHEMA IF NOT EXISTS " + quote(schema) }
+
+func createTable(schema, name string, columns []table.Column) (string, error) {
+	var b strings.Builder
+	b.WriteString("CREATE TABLE " + qualified(schema, name) + " (")
+	for i, c := range columns {
+		t, err := typeName(c.Type)
+		if err != nil {
+			return "", fmt.Errorf("column %s: %w", c.Name, err)
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quote(c.Name) + " " + t)
+	}
+	b.WriteString(")")
+	return b.String(), nil
+}
+
+func addColumn(schema, name string, c table.Column) (string, error) {
+	t, err := typeName(c.Type)
+	if err != nil {
+		return "", fmt.Errorf("column %s: %w", c.Name, err)
+	}
+	return "ALTER TABLE " + qualified(schema, name) + " ADD COLUMN " + quote(c.Name) + " " + t, nil
+}
+
+// widenColumn turns integers into floats.
+func widenColumn(schema, name, column string) string {
+	return "ALTER TABLE " + qualified(schema, name) + " ALTER COLUMN " + quote(column) + " TYPE DOUBLE"
+}
+
+// listInexact copies into the discards those integers of a column that no float holds: only magnitudes beyond 2^53 are
+// looked at, and compared exactly. $1 is the time of the load.
+func listInexact(schema, name, column string) string {
+	c := quote(column)
+	return "INSERT INTO " + qualified(schema, warehouse.Discards) +
+		" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at)" +
+		" SELECT " + literal(name) + ", " + literal(column) + ", " + c + "::VARCHAR, 'integer', 'float', " + literal(reasonInexact) + ", id, received_at, $1::TIMESTAMPTZ" +
+		" FROM " + qualified(schema, name) +
+		" WHERE (" + c + " > 9007199254740992 OR " + c + " < -9007199254740992) AND " + c + "::DOUBLE::HUGEINT <> " + c
+}
+
+// reasonInexact is the reason of values that a widened column holds rounded.
+const reasonInexact = "rounded_by_widening"
+
+// discardColumns are the columns of firth_discards, in order.
+var discardColumns = []table.Column{
+	{Name: "table_name", Type: table.String},
+	{Name: "column_name", Type: table.String},
+	{Name: "value", Type: table.String},
+	{Name: "value_type", Type: table.String},
+	{Name: "column_type", Type: table.String},
+	{Name: "reason", Type: table.String},
+	{Name: "row_id", Type: table.String},
+	{Name: "received_at", Type: table.Timestamp},
+	{Name: "loaded_at", Type: table.Timestamp},
+}
+
+// mergeRows upserts the rows of the relation appended_data by the first of the columns: what is NULL there leaves what is
+// stored, received_at only grows.
+func mergeRows(schema, name string, columns []string) string {
+	key := quote(columns[0])
+	var set, list, values []string
+	for _, c := range columns {
+		q := quote(c)
+		list, values = append(list, q), append(values, "s."+q)
+		switch {
+		case c == columns[0]:
+		case c == "received_at":
+			set = append(set, q+" = greatest(t."+q+", s."+q+")")
+		default:
+			set = append(set, q+" = coalesce(s."+q+", t."+q+")")
+		}
+	}
+	b := "MERGE INTO " + qualified(schema, name) + " AS t USING appended_data AS s ON t." + key + " = s." + key
+	if len(set) > 0 {
+		b += " WHEN MATCHED THEN UPDATE SET " + strings.Join(set, ", ")
+	}
+	return b + " WHEN NOT MATCHED THEN INSERT (" + strings.Join(list, ", ") + ") VALUES (" + strings.Join(values, ", ") + ")"
+}
+
+// eventColumns are the columns of lake.<source>, in order, with the type they have where there is no file yet.
+var eventColumns = [][2]string{
+	{"message_id", "VARCHAR"},
+	{"type", "VARCHAR"},
+	{"event", "VARCHAR"},
+	{"ts", "TIMESTAMPTZ"},
+	{"received_at", "TIMESTAMPTZ"},
+	{"sent_at", "TIMESTAMPTZ"},
+	{"original_timestamp", "TIMESTAMPTZ"},
+	{"user_id", "VARCHAR"},
+	{"anonymous_id", "VARCHAR"},
+	{"properties", "VARCHAR"},
+	{"context", "VARCHAR"},
+	{"og_payload", "VARCHAR"},
+	{"_firth_log", "VARCHAR"},
+	{"_firth_offset", "BIGINT"},
+}
+
+// deadLetterColumns are the columns of firth.dead_letters.
+var deadLetterColumns = [][2]string{
+	{"received_at", "TIMESTAMPTZ"},
+	{"source", "VARCHAR"},
+	{"reason", "VARCHAR"},
+	{"payload", "VARCHAR"},
+}
+
+func eventsView(name string, files []string) string {
+	return parquetView("lake."+quote(name), eventColumns, files)
+}
+
+func deadLettersView(files []string) string {
+	return parquetView("firth.dead_letters", deadLetterColumns, files)
+}
+
+// parquetView is a view of the columns over the files; over no files it is empty and has the same types.
+func parquetView(view string, columns [][2]string, files []string) string {
+	var b strings.Builder
+	b.WriteString("CREATE OR REPLACE VIEW " + view + " AS SELECT ")
+	for i, c := range columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if len(files) == 0 {
+			b.WriteString("NULL::" + c[1] + " AS " + quote(c[0]))
+		} else {
+			b.WriteString(quote(c[0]))
+		}
+	}
+	if len(files) == 0 {
+		b.WriteString(" WHERE false")
+		return b.String()
+	}
+	b.WriteString(" FROM read_parquet([")
+	for i, f := range files {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(literal(f))
+	}
+	b.WriteString("], hive_partitioning = false, union_by_name = false)")
+	return b.String()
+}
+
+// lockDown closes the engine to everything but the folders named; nothing opens it again.
+func lockDown(folders ...string) string {
+	var list []string
+	for _, f := range folders {
+		if f != "" {
+			list = append(list, literal(strings.TrimSuffix(f, "/")+"/"))
+		}
+	}
+	return strings.Join([]string{
+		"SET GLOBAL TimeZone = 'UTC'",
+		"SET allowed_directories = [" + strings.Join(list, ", ") + "]",
+		"SET enable_external_access = false",
+		"SET lock_configuration = true",
+	}, "; ")
+}
+
+// placeholders is ($1, ..., $n) for rows of n columns.
+func placeholders(rows, n int) string {
+	var b strings.Builder
+	for r := range rows {
+		if r > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("(")
+		for c := range n {
+			if c > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString("$" + strconv.Itoa(r*n+c+1))
+		}
+		b.WriteString(")")
+	}
+	return b.String()
+}

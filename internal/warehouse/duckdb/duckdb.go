@@ -1,0 +1,253 @@
+// Package duckdb is the embedded warehouse: Segment's tables in one DuckDB file, the event lake beside them as views over its
+// Parquet files, and the one database that every query runs on. No other package opens DuckDB.
+//
+// The file is one database, called warehouse after its name: a schema a source, and the bookkeeping in the schema _firth. Two
+// further catalogs live in memory and are made anew at each start: lake, with one view a source over the files of its
+// present snapshot, and firth, with what the pages read. So production.tracks, lake.production and firth.runs resolve in one
+// statement. DuckDB lets a transaction write to one catalog alone: loads write to the file, refreshed views are transactions
+// of their own.
+//
+// A file is opened once a process. A second instance on the same file, even read-only, would drop the lock that keeps other
+// processes out.
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	engine "github.com/duckdb/duckdb-go/v2"
+
+	"firth/internal/warehouse"
+)
+
+// formatVersion is the version of the bookkeeping tables that this program writes and the highest it reads.
+const formatVersion = 1
+
+// DefaultMemory bounds the engine's memory in bytes where Options leave it open.
+const DefaultMemory = 1 << 30
+
+// Options of Open. The zero value of each field stands for its default.
+type Options struct {
+	Memory    int64  // bytes that the engine may take, default DefaultMemory
+	Threads   int    // default: one a processor
+	LakeDir   string // the folder of the lake's files; with TempDir the only one that SQL can read
+	TempDir   string // where the engine spills; default: a folder "tmp" beside the file
+	TempBytes int64  // most bytes spilled there, default 10 GiB
+	Now       func() time.Time
+}
+
+// DB is the open warehouse. Its methods are safe for use by several goroutines; writes are done one at a time.
+type DB struct {
+	sql     *sql.DB
+	path    string
+	catalog string
+	now     func() time.Time
+	options Options
+
+	mu     sync.Mutex // held by whoever writes
+	writer *sql.Conn
+	known  map[string]tables // schemas as they are committed, by name; forgotten when a load fails
+	views  map[string]string // the SQL of the lake's views as they are
+}
+
+// Open opens or makes the warehouse file, attaches the catalogs lake and firth, and locks the configuration: no file outside
+// LakeDir and TempDir, no network, no further extensions, no SET. A failure is a *warehouse.Error with a hint; it may be tried again.
+func Open(ctx context.Context, path string, o Options) (*DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open warehouse %s: %w", path, err)
+	}
+	if strings.ContainsAny(abs, "?#%") {
+		return nil, &warehouse.Error{
+			Op: "open warehouse", Object: abs, Kind: warehouse.BadName, Err: errors.New("the path has one of the characters ? # %"),
+			Hint: "choose a data folder without these characters: the engine reads them as options",
+		}
+	}
+	o = o.withDefaults(abs)
+	if err := os.MkdirAll(o.TempDir, 0o700); err != nil {
+		return nil, openError(abs, err)
+	}
+	connector, err := engine.NewConnector(abs+"?"+o.settings().Encode(), nil)
+	if err != nil {
+		return nil, openError(abs, err)
+	}
+	d := &DB{sql: sql.OpenDB(connector), path: abs, now: o.Now, options: o, known: map[string]tables{}, views: map[string]string{}}
+	if err := d.prepare(ctx, o); err != nil {
+		return nil, errors.Join(openError(abs, err), d.Close())
+	}
+	return d, nil
+}
+
+func (o Options) withDefaults(path string) Options {
+	if o.Memory <= 0 {
+		o.Memory = DefaultMemory
+	}
+	if o.Threads <= 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	if o.TempDir == "" {
+		o.TempDir = filepath.Join(filepath.Dir(path), "tmp")
+	}
+	if o.TempBytes <= 0 {
+		o.TempBytes = 10 << 30
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// settings are what must stand before the file is opened: replaying its log takes memory and threads as well.
+func (o Options) settings() url.Values {
+	return url.Values{
+		"memory_limit":                 {byteSize(o.Memory)},
+		"threads":                      {strconv.Itoa(o.Threads)},
+		"temp_directory":               {o.TempDir},
+		"max_temp_directory_size":      {byteSize(o.TempBytes)},
+		"checkpoint_threshold":         {byteSize(o.checkpoint())},
+		"autoinstall_known_extensions": {"false"},
+		"autoload_known_extensions":    {"false"},
+		"allow_community_extensions":   {"false"},
+	}
+}
+
+// checkpoint is the size of the write-ahead log in bytes at which a commit moves it into the tables. Each time the last,
+// partly filled row group of every table is compressed anew, so that seldom is cheap: at the engine's own 16 MB the checkpoints of
+// a steady load cost four times the load. The log's rows are held in memory, hence the share of it.
+func (o Options) checkpoint() int64 { return min(max(o.Memory/4, 32<<20), 256<<20) }
+
+func byteSize(n int64) string { return strconv.FormatInt(n, 10) + "B" }
+
+func (d *DB) prepare(ctx context.Context, o Options) error {
+	conn, err := d.sql.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	d.writer = conn
+	if err := conn.QueryRowContext(ctx, "SELECT current_database()").Scan(&d.catalog); err != nil {
+		return fmt.Errorf("name of the database: %w", err)
+	}
+	if err := d.checkFormat(ctx); err != nil {
+		return err
+	}
+	if err := d.inTx(ctx, func() error { return d.exec(ctx, bookkeepingSQL) }); err != nil {
+		return fmt.Errorf("bookkeeping tables: %w", err)
+	}
+	if err := d.exec(ctx, strings.ReplaceAll(catalogsSQL, "{{catalog}}", quote(d.catalog))); err != nil {
+		return fmt.Errorf("catalogs lake and firth: %w", err)
+	}
+	if err := d.exec(ctx, deadLettersView(nil)); err != nil {
+		return fmt.Errorf("view of dead letters: %w", err)
+	}
+	if err := d.exec(ctx, lockDown(o.LakeDir, o.TempDir)); err != nil {
+		return fmt.Errorf("lock the configuration: %w", err)
+	}
+	return nil
+}
+
+func (d *DB) checkFormat(ctx context.Context) error {
+	var n int
+	err := d.writer.QueryRowContext(ctx, "SELECT count(*) FROM duckdb_tables() WHERE schema_name = '_firth' AND table_name = 'format'").Scan(&n)
+	if err != nil || n == 0 {
+		return err
+	}
+	var version int
+	if err := d.writer.QueryRowContext(ctx, "SELECT max(version) FROM _firth.format").Scan(&version); err != nil {
+		return fmt.Errorf("version of the bookkeeping: %w", err)
+	}
+	if version > formatVersion {
+		return fmt.Errorf("%w: its bookkeeping has version %d, this program knows %d", errNewer, version, formatVersion)
+	}
+	return nil
+}
+
+// SQL is the pool of connections for reading. Whoever uses it keeps to statements that read: nothing here stops a write.
+func (d *DB) SQL() *sql.DB { return d.sql }
+
+// Path is the file.
+func (d *DB) Path() string { return d.path }
+
+// Catalog is the name of the file's database within SQL.
+func (d *DB) Catalog() string { return d.catalog }
+
+// Ping runs the least statement; an error means that the engine must be opened again.
+func (d *DB) Ping(ctx context.Context) error {
+	if _, err := d.sql.ExecContext(ctx, "SELECT 1"); err != nil {
+		return d.fail("ping", "", err)
+	}
+	return nil
+}
+
+// Close waits for a load that is under way, moves the write-ahead log into the tables and closes the file.
+func (d *DB) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var err error
+	if d.writer != nil {
+		err = d.writer.Close()
+		d.writer = nil
+	}
+	if err := errors.Join(err, d.sql.Close()); err != nil {
+		return fmt.Errorf("close warehouse %s: %w", d.path, err)
+	}
+	return nil
+}
+
+// exec runs one or more statements on the writing connection; the caller holds mu or is alone.
+func (d *DB) exec(ctx context.Context, statements string, args ...any) error {
+	if d.writer == nil {
+		return errClosed
+	}
+	_, err := d.writer.ExecContext(ctx, statements, args...)
+	return err
+}
+
+// inTx runs fn in a transaction of the writing connection. Whatever goes wrong, the connection is left without one.
+func (d *DB) inTx(ctx context.Context, fn func() error) error {
+	if err := d.exec(ctx, "BEGIN TRANSACTION"); err != nil {
+		return err
+	}
+	err := fn()
+	if err == nil {
+		if err = d.exec(ctx, "COMMIT"); err == nil {
+			return nil
+		}
+	}
+	// The context may have ended, which must not leave the transaction open. A COMMIT that failed has ended it already.
+	if rollback := d.exec(context.WithoutCancel(ctx), "ROLLBACK"); rollback != nil && !strings.Contains(rollback.Error(), "no transaction is active") {
+		err = errors.Join(err, rollback)
+	}
+	return err
+}
+
+// raw hands the driver's own connection of the writer to fn.
+func (d *DB) raw(fn func(driver.Conn) error) error {
+	if d.writer == nil {
+		return errClosed
+	}
+	return d.writer.Raw(func(c any) error {
+		conn, ok := c.(driver.Conn)
+		if !ok {
+			return fmt.Errorf("unexpected driver connection %T", c)
+		}
+		return fn(conn)
+	})
+}
+
+//go:embed sql/bookkeeping.sql
+var bookkeepingSQL string
+
+//go:embed sql/catalogs.sql
+var catalogsSQL string

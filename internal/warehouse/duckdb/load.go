@@ -1,0 +1,273 @@
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"firth/internal/event"
+	"firth/internal/table"
+	"firth/internal/warehouse"
+)
+
+// relation is a table as it stands: types by column name in lower case, as the engine compares them.
+type relation struct {
+	types map[string]table.Type
+	width int
+}
+
+// tables are the tables of one schema by name in lower case.
+type tables map[string]*relation
+
+// Load writes the batch in one transaction: schema, tables and columns that are missing, the rows, the discards, the
+// catalogue and the position. A batch that the position says is in already is left alone (Duplicate); one that does not
+// begin at the position is an error of kind warehouse.Moved. After an error nothing of the batch is in.
+func (d *DB) Load(ctx context.Context, b *warehouse.Batch) (*warehouse.Result, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if slices.Contains(reserved, strings.ToLower(b.Schema)) || strings.EqualFold(b.Schema, d.catalog) || b.Schema == "" {
+		return nil, &warehouse.Error{
+			Op: "load", Object: b.Source, Kind: warehouse.BadName,
+			Err: fmt.Errorf("the schema %q is taken", b.Schema), Hint: "rename the source: " + strings.Join(reserved, ", ") + " are taken",
+		}
+	}
+	l := &loading{db: d, batch: b, now: d.now().UTC().Truncate(time.Microsecond), result: &warehouse.Result{Rows: map[string]int64{}}}
+	if err := d.inTx(ctx, func() error { return l.run(ctx) }); err != nil {
+		delete(d.known, b.Schema)
+		return nil, d.fail("load", b.Source, err)
+	}
+	if l.tables != nil {
+		d.known[b.Schema] = l.tables
+	}
+	return l.result, nil
+}
+
+// loading is one load under way.
+type loading struct {
+	db     *DB
+	batch  *warehouse.Batch
+	now    time.Time
+	tables tables
+	result *warehouse.Result
+}
+
+func (l *loading) run(ctx context.Context) error {
+	done, err := l.checkPosition(ctx)
+	if err != nil {
+		return err
+	}
+	if done {
+		l.result.Duplicate = true
+		return nil
+	}
+	if len(l.batch.Tables)+len(l.batch.Upserts)+len(l.batch.Discards) > 0 {
+		if err := l.write(ctx); err != nil {
+			return err
+		}
+	}
+	return l.movePosition(ctx)
+}
+
+func (l *loading) write(ctx context.Context) error {
+	if err := l.prepare(ctx); err != nil {
+		return err
+	}
+	for _, t := range l.batch.Tables {
+		if err := l.evolve(ctx, t); err != nil {
+			return fmt.Errorf("table %s: %w", t.Name, err)
+		}
+		if err := l.appendBatch(ctx, t); err != nil {
+			return fmt.Errorf("append to %s: %w", t.Name, err)
+		}
+	}
+	for _, t := range l.batch.Upserts {
+		if err := l.evolve(ctx, t); err != nil {
+			return fmt.Errorf("table %s: %w", t.Name, err)
+		}
+		if err := l.mergeBatch(ctx, t); err != nil {
+			return fmt.Errorf("merge into %s: %w", t.Name, err)
+		}
+	}
+	if err := l.appendDiscards(ctx); err != nil {
+		return fmt.Errorf("append to %s: %w", warehouse.Discards, err)
+	}
+	return nil
+}
+
+// checkPosition says whether the batch is in already.
+func (l *loading) checkPosition(ctx context.Context) (bool, error) {
+	var at uint64
+	err := l.db.writer.QueryRowContext(ctx, "SELECT position FROM _firth.positions WHERE source = $1 AND log = $2", l.batch.Source, l.batch.Log).Scan(&at)
+	switch {
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return false, fmt.Errorf("read the position: %w", err)
+	case at >= l.batch.To:
+		return true, nil
+	case at != l.batch.From:
+		return false, &warehouse.Error{
+			Op: "load", Object: l.batch.Source, Kind: warehouse.Moved,
+			Err: fmt.Errorf("the warehouse is at offset %d of journal %s, the batch begins at %d", at, l.batch.Log, l.batch.From),
+		}
+	}
+	return false, nil
+}
+
+func (l *loading) movePosition(ctx context.Context) error {
+	b := l.batch
+	through := instant(b.ReceivedThrough)
+	res, err := l.db.writer.ExecContext(ctx,
+		"UPDATE _firth.positions SET position = $3, loaded_through = greatest(loaded_through, $4), loaded_at = $5 WHERE source = $1 AND log = $2",
+		b.Source, b.Log, b.To, through, l.now)
+	if err != nil {
+		return fmt.Errorf("move the position: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	if err := l.db.exec(ctx, "INSERT INTO _firth.positions VALUES ($1, $2, $3, $4, $5)", b.Source, b.Log, b.To, through, l.now); err != nil {
+		return fmt.Errorf("set the position: %w", err)
+	}
+	return nil
+}
+
+// instant is a timestamp parameter of Unix microseconds; event.NoTime is NULL.
+func instant(micros int64) any {
+	if micros == event.NoTime {
+		return nil
+	}
+	return time.UnixMicro(micros).UTC()
+}
+
+// prepare reads the schema as it stands and makes it, with its table of discards, where it does not exist.
+func (l *loading) prepare(ctx context.Context) error {
+	known, ok := l.db.known[l.batch.Schema]
+	if !ok {
+		if err := l.db.exec(ctx, createSchema(l.batch.Schema)); err != nil {
+			return fmt.Errorf("make the schema %s: %w", l.batch.Schema, err)
+		}
+		var err error
+		if known, err = l.readTables(ctx); err != nil {
+			return fmt.Errorf("read the schema %s: %w", l.batch.Schema, err)
+		}
+	}
+	l.tables = maps.Clone(known)
+	if l.tables[warehouse.Discards] != nil {
+		return nil
+	}
+	return l.create(ctx, warehouse.Discards, discardColumns)
+}
+
+func (l *loading) readTables(ctx context.Context) (tables, error) {
+	rows, err := l.db.writer.QueryContext(ctx, tablesSQL, l.db.catalog, l.batch.Schema)
+	if err != nil {
+		return nil, err
+	}
+	out := tables{}
+	for rows.Next() {
+		var name, column, kind string
+		if err = rows.Scan(&name, &column, &kind); err != nil {
+			break
+		}
+		r := out[name]
+		if r == nil {
+			r = &relation{types: map[string]table.Type{}}
+			out[name] = r
+		}
+		r.types[column] = typeOf(kind)
+		r.width++
+	}
+	return out, errors.Join(err, rows.Err(), rows.Close())
+}
+
+// evolve brings the table to the columns of the batch.
+func (l *loading) evolve(ctx context.Context, t *table.Batch) error {
+	r := l.tables[strings.ToLower(t.Name)]
+	if r == nil {
+		return l.create(ctx, t.Name, t.Columns)
+	}
+	var added []table.Column
+	for _, c := range t.Columns {
+		have, ok := r.types[strings.ToLower(c.Name)]
+		switch {
+		case !ok:
+			added = append(added, c)
+		case have == c.Type:
+		case have == table.Integer && c.Type == table.Float:
+			if err := l.widen(ctx, t.Name, c); err != nil {
+				return fmt.Errorf("widen column %s: %w", c.Name, err)
+			}
+		default:
+			return fmt.Errorf("column %s is %s in the warehouse and %s in the batch", c.Name, typeWord(have), typeWord(c.Type))
+		}
+	}
+	if len(added) == 0 {
+		return nil
+	}
+	// The cached relation is shared with the committed state: change a copy.
+	r = &relation{types: maps.Clone(l.tables[strings.ToLower(t.Name)].types), width: r.width}
+	l.tables[strings.ToLower(t.Name)] = r
+	for _, c := range added {
+		statement, err := addColumn(l.batch.Schema, t.Name, c)
+		if err != nil {
+			return err
+		}
+		if err := l.db.exec(ctx, statement); err != nil {
+			return fmt.Errorf("add column %s: %w", c.Name, err)
+		}
+		r.types[strings.ToLower(c.Name)] = c.Type
+	}
+	err := l.recordColumns(ctx, t.Name, added, r.width)
+	r.width += len(added)
+	return err
+}
+
+func (l *loading) create(ctx context.Context, name string, columns []table.Column) error {
+	statement, err := createTable(l.batch.Schema, name, columns)
+	if err != nil {
+		return err
+	}
+	if err := l.db.exec(ctx, statement); err != nil {
+		return fmt.Errorf("make table: %w", err)
+	}
+	r := &relation{types: make(map[string]table.Type, len(columns)), width: len(columns)}
+	for _, c := range columns {
+		r.types[strings.ToLower(c.Name)] = c.Type
+	}
+	l.tables[strings.ToLower(name)] = r
+	return l.recordColumns(ctx, name, columns, 0)
+}
+
+// widen turns an integer column into a float one and lists the values that change by it.
+func (l *loading) widen(ctx context.Context, name string, c table.Column) error {
+	res, err := l.db.writer.ExecContext(ctx, listInexact(l.batch.Schema, name, c.Name), l.now)
+	if err != nil {
+		return fmt.Errorf("list rounded values: %w", err)
+	}
+	listed, err := res.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("count rounded values: %w", err)
+	}
+	if err := l.db.exec(ctx, widenColumn(l.batch.Schema, name, c.Name)); err != nil {
+		return err
+	}
+	if err := l.db.exec(ctx, "UPDATE _firth.columns SET type = $4 WHERE source = $1 AND table_name = $2 AND column_name = $3",
+		l.batch.Source, name, c.Name, typeWord(c.Type)); err != nil {
+		return fmt.Errorf("record the type: %w", err)
+	}
+	old := l.tables[strings.ToLower(name)]
+	r := &relation{types: maps.Clone(old.types), width: old.width}
+	r.types[strings.ToLower(c.Name)] = c.Type
+	l.tables[strings.ToLower(name)] = r
+	l.result.Discards += listed
+	notice := fmt.Sprintf("%s.%s was widened from integer to float", name, c.Name)
+	if listed > 0 {
+		notice += fmt.Sprintf("; %d values beyond 2^53 are rounded and listed in %s", listed, warehouse.Discards)
+	}
+	l.result.Notices = append(l.result.Notices, notice)
+	return nil
+}

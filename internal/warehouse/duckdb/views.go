@@ -1,0 +1,115 @@
+package duckdb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"time"
+
+	engine "github.com/duckdb/duckdb-go/v2"
+
+	"firth/internal/event"
+	"firth/internal/warehouse"
+)
+
+// SetLakeFiles makes lake.<name> a view of the events in the files, which are absolute paths below Options.LakeDir. It does
+// nothing while the list stays the same. Statements that have begun keep the list they began with.
+func (d *DB) SetLakeFiles(ctx context.Context, name string, files []string) error {
+	return d.setView(ctx, "lake."+name, eventsView(name, files))
+}
+
+// SetDeadLetterFiles is SetLakeFiles for firth.dead_letters.
+func (d *DB) SetDeadLetterFiles(ctx context.Context, files []string) error {
+	return d.setView(ctx, "firth.dead_letters", deadLettersView(files))
+}
+
+func (d *DB) setView(ctx context.Context, name, statement string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.views[name] == statement {
+		return nil
+	}
+	if err := d.exec(ctx, statement); err != nil {
+		return d.fail("refresh view", name, err)
+	}
+	d.views[name] = statement
+	return nil
+}
+
+// SetFiles replaces the rows of firth.files that belong to one table of the lake.
+func (d *DB) SetFiles(ctx context.Context, name string, files []warehouse.LakeFile) error {
+	return d.replace(ctx, "files", "table_name", name, len(files), func(i int) []driver.Value {
+		f := files[i]
+		return []driver.Value{
+			name, f.Path, day(f.Day), f.Rows, f.Bytes, instant(f.MinTS), instant(f.MaxTS), instant(f.MinReceived), instant(f.MaxReceived),
+			f.MinOffset, f.MaxOffset,
+		}
+	})
+}
+
+func day(t time.Time) driver.Value {
+	if t.IsZero() {
+		return nil
+	}
+	return t
+}
+
+// SetFreshness replaces the row of firth.freshness of one source and warehouse.
+func (d *DB) SetFreshness(ctx context.Context, f warehouse.Freshness) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err := d.inTx(ctx, func() error {
+		if err := d.exec(ctx, "DELETE FROM firth.freshness WHERE source = $1 AND warehouse = $2", f.Source, f.Warehouse); err != nil {
+			return err
+		}
+		var loadedAt any
+		if !f.LoadedAt.IsZero() {
+			loadedAt = f.LoadedAt.UTC()
+		}
+		return d.exec(ctx, "INSERT INTO firth.freshness VALUES ($1, $2, $3, $4, $5, $6, $7)",
+			f.Source, f.Warehouse, instant(f.ReceivedThrough), instant(f.LoadedThrough), loadedAt, lag(f), f.PendingRows)
+	})
+	if err != nil {
+		return d.fail("refresh", "firth.freshness", err)
+	}
+	return nil
+}
+
+// lag is in seconds; NULL while nothing at all has been loaded.
+func lag(f warehouse.Freshness) any {
+	switch {
+	case f.PendingRows == 0:
+		return 0.0
+	case f.LoadedThrough == event.NoTime || f.ReceivedThrough == event.NoTime:
+		return nil
+	default:
+		return max(0, float64(f.ReceivedThrough-f.LoadedThrough)/1e6)
+	}
+}
+
+// replace puts n rows in the place of those of a table of the catalog firth whose key column has the value.
+func (d *DB) replace(ctx context.Context, name, key, value string, n int, row func(int) []driver.Value) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err := d.inTx(ctx, func() error {
+		if err := d.exec(ctx, "DELETE FROM "+qualified("firth", name)+" WHERE "+quote(key)+" = $1", value); err != nil {
+			return err
+		}
+		return d.raw(func(conn driver.Conn) error {
+			a, err := engine.NewAppender(conn, "firth", "main", name)
+			if err != nil {
+				return err
+			}
+			for i := range n {
+				if err := a.AppendRow(row(i)...); err != nil {
+					return errors.Join(err, a.Clear(), a.Close())
+				}
+			}
+			return a.CloseWithCancel(ctx)
+		})
+	})
+	if err != nil {
+		return d.fail("refresh", "firth."+name, err)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package warehouse
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind says what is wrong with a warehouse, for code that branches on it.
+type Kind string
+
+// Kinds of trouble.
+const (
+	Locked     Kind = "locked"     // another process has it
+	Corrupt    Kind = "corrupt"    // its files are damaged
+	Newer      Kind = "newer"      // written by a newer version than this program reads
+	Denied     Kind = "denied"     // permission is missing
+	DiskFull   Kind = "disk_full"  // no space left
+	NoMemory   Kind = "no_memory"  // the memory limit was reached
+	Broken     Kind = "broken"     // the engine gave up and must be opened again
+	Moved      Kind = "moved"      // the stored position is not where the batch begins
+	BadName    Kind = "bad_name"   // a schema name that the warehouse needs for itself
+	Unexpected Kind = "unexpected" // anything else
+)
+
+// Error is a failure with a hint for the person who has to mend it.
+type Error struct {
+	Op     string // what was being done: open, load, ...
+	Object string // the file, the source, the table
+	Kind   Kind
+	Hint   string
+	PID    int // the process that holds the lock, where the engine told
+	Err    error
+}
+
+// Error says operation, object and cause; the hint is apart.
+func (e *Error) Error() string {
+	if e.Object == "" {
+		return fmt.Sprintf("%s: %v", e.Op, e.Err)
+	}
+	return fmt.Sprintf("%s %s: %v", e.Op, e.Object, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf returns the kind of the first Error in err's chain, and Unexpected where there is none.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Unexpected
+}
+
+// HintOf returns the hint of the first Error in err's chain.
+func HintOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Hint
+	}
+	return ""
+}
