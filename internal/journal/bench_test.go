@@ -1,0 +1,77 @@
+package journal_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"firth/internal/disk"
+	"firth/internal/journal"
+)
+
+// BenchmarkAppend appends to a real disk. p50 and p99 are those of one append.
+func BenchmarkAppend(b *testing.B) {
+	for _, callers := range []int{1, 64} {
+		for _, size := range []int{400, 8 << 10, 40 << 10} {
+			b.Run(fmt.Sprintf("callers=%d/bytes=%d", callers, size), func(b *testing.B) {
+				benchmarkAppend(b, callers, size)
+			})
+		}
+	}
+}
+
+func benchmarkAppend(b *testing.B, callers, size int) {
+	j, err := journal.Open(disk.OS{}, b.TempDir(), journal.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(b.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- j.Run(ctx) }()
+
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	b.ResetTimer()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	took := make([][]time.Duration, callers)
+	var wg sync.WaitGroup
+	for c := range callers {
+		wg.Go(func() {
+			payload := make([]byte, size)
+			times := make([]time.Duration, 0, b.N/callers*2+1)
+			for left.Add(-1) >= 0 {
+				began := time.Now()
+				if _, err := j.Append(ctx, payload, 1); err != nil {
+					b.Error(err)
+					return
+				}
+				times = append(times, time.Since(began))
+			}
+			took[c] = times
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	report(b, j.Stats(), slices.Concat(took...))
+	stop()
+	if err := <-ran; err != nil {
+		b.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func report(b *testing.B, s journal.Stats, took []time.Duration) {
+	slices.Sort(took)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+	b.ReportMetric(float64(s.Appends)/float64(s.Syncs), "appends/sync")
+	b.ReportMetric(float64(s.SyncTime.Microseconds())/float64(s.Syncs), "µs/sync")
+}
