@@ -78,11 +78,8 @@ func report(sent []analytics.Message) error {
 		}
 		out[i]["type"] = kind(call)
 		// The numbers as they were given: a decoded float64 would not hold them.
-		switch m := call.(type) {
-		case analytics.Track:
+		if m, ok := call.(analytics.Track); ok {
 			out[i]["properties"] = m.Properties
-		case analytics.Page:
-			out[i]["category"] = m.Properties["category"]
 		}
 		if at, ok := out[i]["timestamp"].(string); ok && at == "0001-01-01T00:00:00Z" {
 			delete(out[i], "timestamp")
