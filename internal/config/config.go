@@ -67,7 +67,7 @@ type Dedup struct {
 	IDs    int      `yaml:"ids"`
 }
 
-// Warehouse is one place where the typed tables are kept. The embedded one is called local; local: false leaves it out.
+// Warehouse is one place where the typed tables are kept. The embedded one is called local.
 type Warehouse struct {
 	Type string `yaml:"type"`
 	// Off is set by writing false in place of a mapping.

@@ -45,8 +45,8 @@ func (d *decoder) validate(c *Config) {
 		if !w.Off && w.Type == "duckdb" && name != "local" {
 			d.fault(d.lines["warehouses."+name], "warehouses."+name, "there is one embedded warehouse, and it is called local")
 		}
-		if w.Off && name != "local" {
-			d.fault(d.lines["warehouses."+name], "warehouses."+name, "only local can be left out by false; remove the others")
+		if w.Off {
+			d.fault(d.lines["warehouses."+name], "warehouses."+name, "this build has the embedded warehouse alone, which cannot be left out; remove the line")
 		}
 	}
 	for _, p := range c.Proxies {
