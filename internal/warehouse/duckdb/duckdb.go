@@ -59,6 +59,7 @@ type DB struct {
 	mu     sync.Mutex // held by whoever writes
 	writer *sql.Conn
 	known  map[string]tables // schemas as they are committed, by name; forgotten when a load fails
+	tended time.Time         // of the last checkpoint while idle
 	views  map[string]string // the SQL of the lake's views as they are
 }
 
@@ -148,8 +149,10 @@ func (d *DB) prepare(ctx context.Context, o Options) error {
 	if err := d.exec(ctx, strings.ReplaceAll(catalogsSQL, "{{catalog}}", quote(d.catalog))); err != nil {
 		return fmt.Errorf("catalogs lake and firth: %w", err)
 	}
-	if err := d.exec(ctx, deadLettersView(nil)); err != nil {
-		return fmt.Errorf("view of dead letters: %w", err)
+	for _, statement := range []string{deadLettersView(nil), filesSQL, freshnessSQL} {
+		if err := d.exec(ctx, statement); err != nil {
+			return fmt.Errorf("catalog firth: %w", err)
+		}
 	}
 	if err := d.exec(ctx, lockDown(o.LakeDir, o.TempDir)); err != nil {
 		return fmt.Errorf("lock the configuration: %w", err)
@@ -189,6 +192,25 @@ func (d *DB) Ping(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Tend moves the write-ahead log into the tables when it has grown and nobody waits for a load, so that the next commit need not
+// and the next start has less to replay. It does nothing while there is little to move.
+func (d *DB) Tend(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	info, err := os.Stat(d.path + ".wal")
+	if err != nil || info.Size() < d.options.checkpoint()/4 || d.now().Sub(d.tended) < tendEvery {
+		return nil
+	}
+	d.tended = d.now()
+	if err := d.exec(ctx, "CHECKPOINT"); err != nil {
+		return d.fail("checkpoint", d.path, err)
+	}
+	return nil
+}
+
+// tendEvery keeps checkpoints of a stream that pauses all the time apart.
+const tendEvery = time.Minute
 
 // Close waits for a load that is under way, moves the write-ahead log into the tables and closes the file.
 func (d *DB) Close() error {

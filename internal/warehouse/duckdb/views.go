@@ -3,6 +3,7 @@ package duckdb
 import (
 	"context"
 	"database/sql/driver"
+	_ "embed"
 	"errors"
 	"time"
 
@@ -36,12 +37,12 @@ func (d *DB) setView(ctx context.Context, name, statement string) error {
 	return nil
 }
 
-// SetFiles replaces the rows of firth.files that belong to one table of the lake.
-func (d *DB) SetFiles(ctx context.Context, name string, files []warehouse.LakeFile) error {
-	return d.replace(ctx, "files", "table_name", name, len(files), func(i int) []driver.Value {
+// SetFiles replaces the rows of firth.files.
+func (d *DB) SetFiles(ctx context.Context, files []warehouse.LakeFile) error {
+	return d.replace(ctx, "files", filesSQL, len(files), func(i int) []driver.Value {
 		f := files[i]
 		return []driver.Value{
-			name, f.Path, day(f.Day), f.Rows, f.Bytes, instant(f.MinTS), instant(f.MaxTS), instant(f.MinReceived), instant(f.MaxReceived),
+			f.Table, f.Path, day(f.Day), f.Rows, f.Bytes, instant(f.MinTS), instant(f.MaxTS), instant(f.MinReceived), instant(f.MaxReceived),
 			f.MinOffset, f.MaxOffset,
 		}
 	})
@@ -54,29 +55,20 @@ func day(t time.Time) driver.Value {
 	return t
 }
 
-// SetFreshness replaces the row of firth.freshness of one source and warehouse.
-func (d *DB) SetFreshness(ctx context.Context, f warehouse.Freshness) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	err := d.inTx(ctx, func() error {
-		if err := d.exec(ctx, "DELETE FROM firth.freshness WHERE source = $1 AND warehouse = $2", f.Source, f.Warehouse); err != nil {
-			return err
-		}
+// SetFreshness replaces the rows of firth.freshness.
+func (d *DB) SetFreshness(ctx context.Context, rows []warehouse.Freshness) error {
+	return d.replace(ctx, "freshness", freshnessSQL, len(rows), func(i int) []driver.Value {
+		f := rows[i]
 		var loadedAt any
 		if !f.LoadedAt.IsZero() {
 			loadedAt = f.LoadedAt.UTC()
 		}
-		return d.exec(ctx, "INSERT INTO firth.freshness VALUES ($1, $2, $3, $4, $5, $6, $7)",
-			f.Source, f.Warehouse, instant(f.ReceivedThrough), instant(f.LoadedThrough), loadedAt, lag(f), f.PendingRows)
+		return []driver.Value{f.Source, f.Warehouse, instant(f.ReceivedThrough), instant(f.LoadedThrough), loadedAt, lag(f), f.PendingRows}
 	})
-	if err != nil {
-		return d.fail("refresh", "firth.freshness", err)
-	}
-	return nil
 }
 
 // lag is in seconds; NULL while nothing at all has been loaded.
-func lag(f warehouse.Freshness) any {
+func lag(f warehouse.Freshness) driver.Value {
 	switch {
 	case f.PendingRows == 0:
 		return 0.0
@@ -87,12 +79,12 @@ func lag(f warehouse.Freshness) any {
 	}
 }
 
-// replace puts n rows in the place of those of a table of the catalog firth whose key column has the value.
-func (d *DB) replace(ctx context.Context, name, key, value string, n int, row func(int) []driver.Value) error {
+// replace makes a table of the catalog firth anew, with n rows. A new table, since memory of deleted rows is not given back.
+func (d *DB) replace(ctx context.Context, name, create string, n int, row func(int) []driver.Value) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := d.inTx(ctx, func() error {
-		if err := d.exec(ctx, "DELETE FROM "+qualified("firth", name)+" WHERE "+quote(key)+" = $1", value); err != nil {
+		if err := d.exec(ctx, create); err != nil {
 			return err
 		}
 		return d.raw(func(conn driver.Conn) error {
@@ -113,3 +105,9 @@ func (d *DB) replace(ctx context.Context, name, key, value string, n int, row fu
 	}
 	return nil
 }
+
+//go:embed sql/files.sql
+var filesSQL string
+
+//go:embed sql/freshness.sql
+var freshnessSQL string

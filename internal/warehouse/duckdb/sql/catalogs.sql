@@ -9,28 +9,3 @@ FROM {{catalog}}._firth.runs;
 CREATE VIEW firth.schemas AS
 SELECT source, schema_name, table_name, column_name, type, path, ordinal, first_seen
 FROM {{catalog}}._firth.columns;
-
--- lag_seconds is how far the warehouse is behind what the lake has received; 0 when nothing is pending.
-CREATE TABLE firth.freshness (
-    source           VARCHAR NOT NULL,
-    warehouse        VARCHAR NOT NULL,
-    received_through TIMESTAMPTZ,
-    loaded_through   TIMESTAMPTZ,
-    loaded_at        TIMESTAMPTZ,
-    lag_seconds      DOUBLE,
-    pending_rows     BIGINT NOT NULL
-);
-
-CREATE TABLE firth.files (
-    table_name   VARCHAR NOT NULL,
-    path         VARCHAR NOT NULL,
-    day          DATE,
-    rows         BIGINT NOT NULL,
-    bytes        BIGINT NOT NULL,
-    min_ts       TIMESTAMPTZ,
-    max_ts       TIMESTAMPTZ,
-    min_received TIMESTAMPTZ,
-    max_received TIMESTAMPTZ,
-    min_offset   UBIGINT,
-    max_offset   UBIGINT
-);

@@ -1,0 +1,100 @@
+// Package load carries events from the lake into a warehouse's typed tables.
+//
+// The warehouse itself stores how far it is, in the transaction of the rows: a map of journal to offset. A Loader reads from
+// the present snapshot of the lake what lies beyond that map, shapes it into tables and loads it in bounded chunks in the order of
+// the offsets. A new warehouse, one that was down for a week, a restart after a kill and the next second of a steady stream
+// are the same thing: a position, and rows beyond it.
+package load
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"firth/internal/event"
+	"firth/internal/lake"
+	"firth/internal/name"
+	"firth/internal/table"
+	"firth/internal/warehouse"
+)
+
+// Lake is where events are read. *lake.Reader is one.
+type Lake interface {
+	// Sources lists the tables of events.
+	Sources(ctx context.Context) ([]string, error)
+	// Snapshot is the present state of a table; lake.ErrNoTable where there is none. It is cheap while nothing changes.
+	Snapshot(ctx context.Context, source string) (*lake.Snapshot, error)
+	// Calls hands fn the rows of a journal with from <= offset < to, in any order; lake.ErrFileGone asks for a newer snapshot.
+	// Byte slices of a call are good until fn returns.
+	Calls(ctx context.Context, snap *lake.Snapshot, log string, from, to uint64, fn func(*event.Call) error) error
+}
+
+// Warehouse is a place for typed tables. A Loader calls it from one goroutine; other goroutines may read beside it.
+type Warehouse interface {
+	// Positions is how far each journal has been loaded; journals that were never begun are missing.
+	Positions(ctx context.Context, source string) (map[string]warehouse.Position, error)
+	// Catalogue lists the tables that loads have made for the source, columns in order.
+	Catalogue(ctx context.Context, source string) ([]warehouse.Table, error)
+	// Load writes a batch and its position in one transaction. It is idempotent: a batch that is in already is a Duplicate.
+	// After an error nothing of it is in; kind warehouse.Moved asks for Positions, warehouse.Broken for a new Warehouse.
+	Load(ctx context.Context, b *warehouse.Batch) (*warehouse.Result, error)
+}
+
+// Tender is a warehouse that likes to tidy up while nothing is pending.
+type Tender interface {
+	Tend(ctx context.Context) error
+}
+
+// Views are what readers of the embedded warehouse see of the lake. All methods may be called again with what they have.
+type Views interface {
+	SetLakeFiles(ctx context.Context, name string, files []string) error
+	SetDeadLetterFiles(ctx context.Context, files []string) error
+	SetFiles(ctx context.Context, files []warehouse.LakeFile) error
+	SetFreshness(ctx context.Context, rows []warehouse.Freshness) error
+}
+
+// History keeps runs.
+type History interface {
+	// RecordRun writes a run in the place of the one with the same ID.
+	RecordRun(ctx context.Context, r *warehouse.Run) error
+	// EndRuns marks what still stands as running as failed for the reason, and forgets runs that finished before a time.
+	EndRuns(ctx context.Context, kind, name, reason, hint string, forget time.Time) error
+}
+
+// Shaper turns calls into rows of tables. It remembers which columns it has given out, so it follows a warehouse that it was
+// restored from and must be thrown away when a load fails.
+type Shaper interface {
+	// Restore tells it of a table that exists.
+	Restore(table string, columns []table.Column)
+	// Add shapes one call; calls come in the order of their offsets.
+	Add(c *event.Call) error
+	// Take returns the rows since the last Take in Tables, Upserts and Discards.
+	Take() *warehouse.Batch
+}
+
+// Defaults of Options.
+const (
+	DefaultEvery = 200 * time.Millisecond
+	DefaultRows  = 20_000
+	DefaultBytes = 64 << 20
+)
+
+// Options of a Loader. The zero value of an optional field stands for its default.
+type Options struct {
+	Name      string // of the warehouse, as configured
+	Lake      Lake
+	Warehouse Warehouse
+	Views     Views   // nil: no views of the lake are kept
+	History   History // nil: no runs are recorded
+
+	Rules     name.Rules
+	NewShaper func(source string) Shaper
+
+	Every time.Duration // how often the lake is looked at
+	Rows  int           // rows of one chunk, about
+	Bytes int           // most bytes of calls held at once
+
+	Now   func() time.Time
+	NewID func() string // of runs; default: random UUIDs
+	Log   *slog.Logger
+}

@@ -1,0 +1,195 @@
+package load
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"firth/internal/event"
+	"firth/internal/lake"
+	"firth/internal/state"
+	"firth/internal/warehouse"
+)
+
+// Loader keeps one warehouse in step with the lake. Make it with New. Run and CatchUp must not run at the same time; State and
+// Freshness may be called from anywhere.
+type Loader struct {
+	o     Options
+	state *state.Cell
+	fresh freshness
+
+	sources map[string]*source
+	names   []string // of sources, in the order of their turns
+	letters *lake.Snapshot
+	filesOf map[string]int64 // snapshot by table that firth.files shows
+	filesAt time.Time
+}
+
+// New makes a loader. It does nothing until Run or CatchUp.
+func New(o Options) *Loader {
+	o.Every = cmp.Or(o.Every, DefaultEvery)
+	o.Rows = cmp.Or(o.Rows, DefaultRows)
+	o.Bytes = cmp.Or(o.Bytes, DefaultBytes)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = uuid.NewString
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Loader{o: o, state: state.New("load " + o.Name), sources: map[string]*source{}}
+}
+
+// State says how the loader is, for /readyz.
+func (l *Loader) State() state.Component { return l.state.Get() }
+
+// Freshness says how far each source is, as of the last look.
+func (l *Loader) Freshness() []warehouse.Freshness { return l.fresh.get() }
+
+// Run loads what comes until the context ends, and returns nil then, soon. Trouble with the lake, the warehouse or one source
+// is shown by State and tried again with back-off. Only a warehouse that has to be opened again ends it with an error, of kind
+// warehouse.Broken.
+func (l *Loader) Run(ctx context.Context) error {
+	defer l.finish(ctx)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			l.state.Set(state.Stopping)
+			return nil
+		case <-timer.C:
+		}
+		more, err := l.turn(ctx)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		wait := l.o.Every
+		if more {
+			wait = 0
+		}
+		timer.Reset(wait)
+	}
+}
+
+// CatchUp loads until nothing is pending and returns nil; or the first failure. It is what a command and a clean stop call.
+func (l *Loader) CatchUp(ctx context.Context) error {
+	defer l.finish(ctx)
+	for {
+		for _, s := range l.sources {
+			s.notBefore = time.Time{}
+		}
+		more, err := l.turn(ctx)
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		for _, name := range l.names {
+			if err := l.sources[name].err; err != nil {
+				return fmt.Errorf("load %s: %w", name, err)
+			}
+		}
+		if c := l.state.Get(); c.State != state.OK {
+			return errors.New(c.Error)
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+// finish ends the runs that go on.
+func (l *Loader) finish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	for _, name := range l.names {
+		l.sources[name].session.end(ctx)
+	}
+}
+
+// turn gives every source one chunk and reports whether one of them has more. The error is one that ends the loader.
+func (l *Loader) turn(ctx context.Context) (more bool, err error) {
+	if err := l.findSources(ctx); err != nil {
+		if ctx.Err() == nil {
+			l.state.SetError(state.Failed, fmt.Errorf("read the lake's catalog: %w", err), warehouse.HintOf(err))
+		}
+		return false, nil
+	}
+	for _, name := range l.names {
+		if ctx.Err() != nil {
+			return false, nil
+		}
+		s := l.sources[name]
+		if l.o.Now().Before(s.notBefore) {
+			continue
+		}
+		again, err := s.step(ctx)
+		if ctx.Err() != nil {
+			return false, nil
+		}
+		if warehouse.KindOf(err) == warehouse.Broken {
+			l.state.SetError(state.Failed, err, warehouse.HintOf(err))
+			return false, err
+		}
+		s.note(ctx, err)
+		more = more || again
+	}
+	l.refresh(ctx)
+	l.report()
+	if t, ok := l.o.Warehouse.(Tender); ok && !more {
+		if err := t.Tend(ctx); err != nil && ctx.Err() == nil {
+			l.o.Log.Warn("the warehouse could not be tidied", "warehouse", l.o.Name, "err", err)
+		}
+	}
+	return more, nil
+}
+
+func (l *Loader) findSources(ctx context.Context) error {
+	found, err := l.o.Lake.Sources(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range found {
+		if l.sources[name] != nil {
+			continue
+		}
+		s := &source{
+			o: &l.o, name: name, schema: l.o.Rules.Schema(name), loadedThrough: event.NoTime,
+			session: session{history: l.o.History, log: l.o.Log, now: l.o.Now, newID: l.o.NewID, name: l.o.Name + "/" + name},
+		}
+		l.sources[name] = s
+		l.names = append(l.names, name)
+		slices.Sort(l.names)
+	}
+	return nil
+}
+
+// report puts the worst of the sources into the state.
+func (l *Loader) report() {
+	failed := 0
+	var first *source
+	for _, name := range l.names {
+		if s := l.sources[name]; s.err != nil {
+			failed++
+			if first == nil {
+				first = s
+			}
+		}
+	}
+	if first == nil {
+		l.state.Set(state.OK)
+		return
+	}
+	as := state.Degraded
+	if failed == len(l.names) {
+		as = state.Failed
+	}
+	l.state.SetError(as, fmt.Errorf("source %s: %w", first.name, first.err), warehouse.HintOf(first.err))
+}

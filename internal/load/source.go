@@ -1,0 +1,188 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"firth/internal/event"
+	"firth/internal/lake"
+	"firth/internal/warehouse"
+)
+
+// Back-off of a source that fails.
+const (
+	backOffLeast = time.Second
+	backOffMost  = 30 * time.Second
+)
+
+// maxGone is how many snapshots in a row may name a file that is gone before that is an error.
+const maxGone = 3
+
+// source is one source's way into the warehouse.
+type source struct {
+	o       *Options
+	name    string
+	schema  string
+	session session
+
+	// What the warehouse was last known to hold; nil: to be read again.
+	positions map[string]warehouse.Position
+	shaper    Shaper
+	// empty is, by journal, up to where the lake was found to hold nothing beyond the position.
+	empty map[string]uint64
+
+	gone          int            // how often in a row a file of the snapshot was gone
+	snap          *lake.Snapshot // last seen
+	viewed        *lake.Snapshot // in the view
+	loadedThrough int64
+	loadedAt      time.Time
+
+	err       error
+	wait      time.Duration
+	notBefore time.Time
+	begun     bool
+}
+
+// step looks at the lake and loads one chunk; more says that another is waiting.
+func (s *source) step(ctx context.Context) (more bool, err error) {
+	snap, err := s.o.Lake.Snapshot(ctx, s.name)
+	if errors.Is(err, lake.ErrNoTable) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the lake: %w", err)
+	}
+	s.snap = snap
+	// A view that cannot be brought up to date is a failure of its own and keeps no rows from being loaded.
+	viewErr := s.view(ctx)
+	more, err = s.advance(ctx)
+	return more, errors.Join(err, viewErr)
+}
+
+// advance loads the next chunk of the snapshot.
+func (s *source) advance(ctx context.Context) (more bool, err error) {
+	if s.positions == nil {
+		if err := s.open(ctx); err != nil {
+			return false, err
+		}
+	}
+	log, from, end, ok := s.next()
+	if !ok {
+		s.session.tick(ctx)
+		return false, nil
+	}
+	began := s.o.Now()
+	c, err := readChunk(ctx, s.o.Lake, s.snap, log, from, end, s.o.Rows, s.o.Bytes)
+	if errors.Is(err, lake.ErrFileGone) && s.gone < maxGone {
+		s.gone++
+		return true, nil // the next snapshot names the files that took its place
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the lake: %w", err)
+	}
+	s.gone = 0
+	if len(c.calls) == 0 {
+		s.empty[log] = c.to
+	} else if err := s.load(ctx, c, began); err != nil {
+		s.positions, s.shaper = nil, nil
+		return false, err
+	}
+	_, _, _, more = s.next()
+	return more, nil
+}
+
+// open reads what the warehouse holds and makes a shaper that follows it.
+func (s *source) open(ctx context.Context) error {
+	if !s.begun {
+		if err := s.session.begin(ctx); err != nil {
+			return err
+		}
+		s.begun = true
+	}
+	positions, err := s.o.Warehouse.Positions(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	tables, err := s.o.Warehouse.Catalogue(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	s.shaper = s.o.NewShaper(s.name)
+	for _, t := range tables {
+		s.shaper.Restore(t.Name, t.Columns)
+	}
+	s.positions, s.empty, s.loadedThrough = positions, map[string]uint64{}, event.NoTime
+	for _, p := range positions {
+		s.loadedThrough = max(s.loadedThrough, p.LoadedThrough)
+		if p.LoadedAt.After(s.loadedAt) {
+			s.loadedAt = p.LoadedAt
+		}
+	}
+	return nil
+}
+
+// next is the journal that has rows beyond the position, and where they begin and end.
+func (s *source) next() (log string, from, end uint64, ok bool) {
+	for _, log := range journals(s.snap) {
+		from, end := s.from(log), s.snap.Positions[log]
+		if from < end {
+			return log, from, end, true
+		}
+	}
+	return "", 0, 0, false
+}
+
+// from is where the next look into a journal begins.
+func (s *source) from(log string) uint64 { return max(s.positions[log].Next, s.empty[log]) }
+
+func (s *source) load(ctx context.Context, c *chunk, began time.Time) error {
+	through := int64(event.NoTime)
+	for i := range c.calls {
+		through = max(through, c.calls[i].ReceivedAt)
+		if err := s.shaper.Add(&c.calls[i]); err != nil {
+			return fmt.Errorf("shape the call at offset %d: %w", c.calls[i].Offset, err)
+		}
+	}
+	b := s.shaper.Take()
+	b.Source, b.Schema, b.Log, b.From, b.To, b.ReceivedThrough = s.name, s.schema, c.log, s.positions[c.log].Next, c.to, through
+	r, err := s.o.Warehouse.Load(ctx, b)
+	if err != nil {
+		return err
+	}
+	s.loadedThrough, s.loadedAt = max(s.loadedThrough, through), s.o.Now()
+	s.positions[c.log] = warehouse.Position{Next: c.to, LoadedThrough: s.loadedThrough, LoadedAt: s.loadedAt}
+	if !r.Duplicate {
+		s.session.loaded(ctx, r, began)
+	}
+	return nil
+}
+
+// note keeps what came of a step, and when to try again.
+func (s *source) note(ctx context.Context, err error) {
+	if err == nil {
+		if s.err != nil {
+			s.o.Log.Info("loading goes on", "source", s.name, "warehouse", s.o.Name)
+		}
+		s.err, s.wait = nil, 0
+		return
+	}
+	if s.err == nil || s.err.Error() != err.Error() {
+		s.o.Log.Error("a load failed", "source", s.name, "warehouse", s.o.Name, "err", err, "hint", warehouse.HintOf(err))
+	}
+	s.wait = min(max(2*s.wait, backOffLeast), backOffMost)
+	s.err, s.notBefore = err, s.o.Now().Add(s.wait)
+	s.session.failed(ctx, err, s.o.Now())
+}
+
+// pending is the number of rows beyond the position, as far as the files' bounds tell.
+func (s *source) pending() int64 {
+	var n int64
+	for log, end := range s.snap.Positions {
+		if from := s.from(log); from < end {
+			n += max(1, expected(files(s.snap, log, from, end), from, end))
+		}
+	}
+	return n
+}

@@ -1,0 +1,150 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"firth/internal/event"
+	"firth/internal/lake"
+	"firth/internal/warehouse"
+)
+
+// freshness holds what was last seen; it is read by other goroutines.
+type freshness struct {
+	mu   sync.Mutex
+	rows []warehouse.Freshness
+}
+
+func (f *freshness) get() []warehouse.Freshness {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.rows)
+}
+
+// set reports whether something changed.
+func (f *freshness) set(rows []warehouse.Freshness) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slices.Equal(f.rows, rows) {
+		return false
+	}
+	f.rows = rows
+	return true
+}
+
+// view brings lake.<source> to the snapshot.
+func (s *source) view(ctx context.Context) error {
+	if s.o.Views == nil || s.viewed == s.snap || (s.viewed != nil && s.viewed.ID == s.snap.ID) {
+		return nil
+	}
+	if err := s.o.Views.SetLakeFiles(ctx, s.schema, paths(s.snap)); err != nil {
+		return err
+	}
+	s.viewed = s.snap
+	return nil
+}
+
+func paths(snap *lake.Snapshot) []string {
+	out := make([]string, len(snap.Files))
+	for i, f := range snap.Files {
+		out[i] = f.Path
+	}
+	slices.Sort(out)
+	return out
+}
+
+// refresh brings the dead letters, the list of files and the freshness up to date. What cannot be refreshed now is tried
+// again at the next turn, and holds nothing up.
+func (l *Loader) refresh(ctx context.Context) {
+	var rows []warehouse.Freshness
+	for _, name := range l.names {
+		if f, ok := l.sources[name].freshness(); ok {
+			rows = append(rows, f)
+		}
+	}
+	changed := l.fresh.set(rows)
+	if l.o.Views == nil {
+		return
+	}
+	if err := errors.Join(l.refreshDeadLetters(ctx), l.refreshFiles(ctx)); err != nil && ctx.Err() == nil {
+		l.o.Log.Warn("views of the lake could not be refreshed", "err", err)
+	}
+	if !changed {
+		return
+	}
+	if err := l.o.Views.SetFreshness(ctx, rows); err != nil && ctx.Err() == nil {
+		l.o.Log.Warn("freshness could not be refreshed", "err", err)
+	}
+}
+
+func (s *source) freshness() (warehouse.Freshness, bool) {
+	if s.snap == nil || s.positions == nil {
+		return warehouse.Freshness{}, false
+	}
+	received := int64(event.NoTime)
+	for _, f := range s.snap.Files {
+		received = max(received, f.MaxReceived)
+	}
+	return warehouse.Freshness{
+		Source: s.name, Warehouse: s.o.Name,
+		ReceivedThrough: received, LoadedThrough: s.loadedThrough, LoadedAt: s.loadedAt, PendingRows: s.pending(),
+	}, true
+}
+
+func (l *Loader) refreshDeadLetters(ctx context.Context) error {
+	snap, err := l.o.Lake.Snapshot(ctx, lake.DeadLetters)
+	if errors.Is(err, lake.ErrNoTable) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if l.letters != nil && l.letters.ID == snap.ID {
+		return nil
+	}
+	if err := l.o.Views.SetDeadLetterFiles(ctx, paths(snap)); err != nil {
+		return err
+	}
+	l.letters = snap
+	return nil
+}
+
+// filesEvery is how often firth.files is made anew at most, since a lake may have thousands of files and a flush a second.
+const filesEvery = 5 * time.Second
+
+func (l *Loader) refreshFiles(ctx context.Context) error {
+	now := l.o.Now()
+	if now.Sub(l.filesAt) < filesEvery {
+		return nil
+	}
+	snaps := map[string]int64{}
+	var rows []warehouse.LakeFile
+	add := func(table string, snap *lake.Snapshot) {
+		if snap == nil {
+			return
+		}
+		snaps[table] = snap.ID
+		for _, f := range snap.Files {
+			rows = append(rows, warehouse.LakeFile{
+				Table: table, Path: f.Path, Day: f.Day, Rows: f.Rows, Bytes: f.Bytes, MinTS: f.MinTS, MaxTS: f.MaxTS,
+				MinReceived: f.MinReceived, MaxReceived: f.MaxReceived, MinOffset: f.MinOffset, MaxOffset: f.MaxOffset,
+			})
+		}
+	}
+	for _, name := range l.names {
+		add(name, l.sources[name].snap)
+	}
+	add(lake.DeadLetters, l.letters)
+	if maps.Equal(snaps, l.filesOf) {
+		return nil
+	}
+	if err := l.o.Views.SetFiles(ctx, rows); err != nil {
+		return err
+	}
+	l.filesOf, l.filesAt = snaps, now
+	return nil
+}
