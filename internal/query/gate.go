@@ -1,0 +1,101 @@
+package query
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+//go:embed ast.sql
+var astSQL string
+
+// check is the gate: it returns the text to run if the statement is one SELECT (or EXPLAIN of one)
+// that names only functions and tables that user may use.
+//
+// It judges the engine's own syntax tree of the text, and refuses what it does not know: a kind of
+// node, a function, a table that the catalogue has not got. Nothing is bound or run before that,
+// since binding a read_csv opens the file already.
+func (e *Engine) check(ctx context.Context, conn *sql.Conn, user User, text string) (string, error) {
+	if strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
+		return "", fail(CodeSyntax, "", "the statement is not UTF-8 text, or holds a NUL")
+	}
+	prefix, inner, err := peelExplain(text)
+	if err != nil {
+		return "", err
+	}
+	tree, err := parse(ctx, conn, inner)
+	if err != nil {
+		return "", err
+	}
+	w := walker{functions: e.functions}
+	if err := w.walk(tree, &scope{}); err != nil {
+		return "", err
+	}
+	if err := e.catalog.permit(ctx, conn, user, &w); err != nil {
+		return "", err
+	}
+	return prefix + inner, nil
+}
+
+// ast is what the engine's parser says of a text.
+type ast struct {
+	Error      bool   `json:"error"`
+	Type       string `json:"error_type"`
+	Message    string `json:"error_message"`
+	Position   string `json:"position"`
+	Statements []any  `json:"statements"`
+}
+
+// parse returns the syntax tree of the one SELECT in text.
+func parse(ctx context.Context, conn *sql.Conn, text string) (any, error) {
+	var raw string
+	if err := conn.QueryRowContext(ctx, astSQL, text).Scan(&raw); err != nil {
+		return nil, fmt.Errorf("parse: %w", err)
+	}
+	var tree ast
+	if err := json.Unmarshal([]byte(raw), &tree); err != nil {
+		e := fail(CodeSyntax, "write it with less nesting", "the statement is too complex to be checked")
+		e.err = err
+		return nil, e
+	}
+	switch {
+	case tree.Error && tree.Type == "not implemented":
+		return nil, notReadOnly(text)
+	case tree.Error:
+		return nil, fail(CodeSyntax, place(text, tree.Position), "%s", tree.Message)
+	case len(tree.Statements) == 0:
+		return nil, fail(CodeSyntax, "", "there is no statement")
+	case len(tree.Statements) > 1:
+		return nil, fail(CodeNotReadOnly, "send them one by one", "%d statements came at once; one is allowed", len(tree.Statements))
+	}
+	return tree.Statements[0], nil
+}
+
+func notReadOnly(text string) *Error {
+	word := strings.ToUpper(firstWord(text))
+	if word == "PIVOT" || word == "FROM" || word == "SELECT" || word == "WITH" {
+		return fail(CodeNotReadOnly, "name the values: PIVOT t ON column IN ('a', 'b') USING count(*); and send one statement at a time",
+			"only one SELECT is allowed, and a PIVOT must name its values")
+	}
+	if word == "" {
+		word = "this statement"
+	}
+	return fail(CodeNotReadOnly, "SELECT, WITH, VALUES, FROM, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN of these are", "%s is not allowed here", word)
+}
+
+// place turns a byte position into words; "" if there is none.
+func place(text, position string) string {
+	at, err := strconv.Atoi(position)
+	if err != nil || at < 0 || at > len(text) {
+		return ""
+	}
+	before := text[:at]
+	line := strings.Count(before, "\n") + 1
+	column := utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
+	return fmt.Sprintf("line %d, column %d", line, column)
+}
