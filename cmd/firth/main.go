@@ -46,7 +46,9 @@ type usageError struct{ err error }
 
 func (u *usageError) Error() string { return u.err.Error() }
 func (u *usageError) Unwrap() error { return u.err }
-func (u *usageError) Hint() string  { return "firth --help lists the commands, firth COMMAND --help explains one" }
+func (u *usageError) Hint() string {
+	return "firth --help lists the commands, firth COMMAND --help explains one"
+}
 
 func root() *cobra.Command {
 	cmd := &cobra.Command{

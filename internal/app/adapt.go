@@ -1,0 +1,44 @@
+package app
+
+import (
+	"context"
+
+	"firth/internal/event"
+	"firth/internal/journal"
+	"firth/internal/lake"
+)
+
+// logCursor shows the journal as the log that the lake's writer empties.
+type logCursor struct{ *journal.Journal }
+
+func (l logCursor) Read(from uint64) lake.Cursor { return frames{l.Journal.Read(from)} }
+
+type frames struct{ r *journal.Reader }
+
+func (f frames) Next() (lake.Frame, error) {
+	frame, err := f.r.Next()
+	return lake.Frame{Offset: frame.Offset, Count: frame.Count, ReceivedAt: frame.ReceivedAt, Payload: frame.Payload}, err
+}
+
+// callDecoder decodes the payloads that collect wrote. It serves one goroutine.
+type callDecoder struct {
+	request event.Request
+	decoder event.Decoder
+}
+
+func newCallDecoder() *callDecoder { return &callDecoder{} }
+
+// reasonDamaged is the dead letter of a journal record that passed its checksum and still cannot be decoded.
+const reasonDamaged = "undecodable_record"
+
+func (d *callDecoder) Decode(f lake.Frame, log string, call func(string, *event.Call) error, dead func(*event.DeadLetter) error) error {
+	if err := d.request.Decode(f.Payload); err != nil {
+		// Nothing that was acknowledged is thrown away, and nothing stands in the way of what comes behind.
+		return dead(&event.DeadLetter{ReceivedAt: f.ReceivedAt, Reason: reasonDamaged, Payload: f.Payload, Log: log, Offset: f.Offset})
+	}
+	return d.decoder.Decode(&d.request, log, f.Offset, f.ReceivedAt,
+		func(c *event.Call) error { return call(d.request.Source, c) }, dead)
+}
+
+// Wait is the journal's, but a closed journal is no error: what it holds can still be read.
+func (l logCursor) Wait(ctx context.Context, beyond uint64) error { return l.Journal.Wait(ctx, beyond) }

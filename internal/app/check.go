@@ -1,0 +1,163 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+
+	"firth/internal/config"
+	"firth/internal/warehouse"
+	"firth/internal/warehouse/duckdb"
+)
+
+// CheckOptions are the command line of firth check.
+type CheckOptions struct {
+	Config string
+	Output string // text or json
+	Stdout io.Writer
+}
+
+// Finding is the outcome of one check.
+type Finding struct {
+	What  string `json:"what"`
+	OK    bool   `json:"ok"`
+	Found string `json:"found"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+var errFindings = errors.New("not everything is well")
+
+// Check reads the configuration, looks at everything it names, and says what is wrong and how to mend it.
+func Check(ctx context.Context, o CheckOptions) error {
+	if o.Output != "text" && o.Output != "json" {
+		return &hinted{usage: true, err: fmt.Errorf("unknown output %q", o.Output), hint: "write -o text or -o json"}
+	}
+	findings := check(ctx, o.Config)
+	bad := 0
+	for _, f := range findings {
+		if !f.OK {
+			bad++
+		}
+	}
+	if o.Output == "json" {
+		if err := json.NewEncoder(o.Stdout).Encode(findings); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range findings {
+			mark := "ok  "
+			if !f.OK {
+				mark = "FAIL"
+			}
+			fmt.Fprintf(o.Stdout, "%s  %-14s %s\n", mark, f.What, f.Found)
+			if f.Hint != "" {
+				fmt.Fprintf(o.Stdout, "      %-14s → %s\n", "", f.Hint)
+			}
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%w: %d of %d checks failed", errFindings, bad, len(findings))
+	}
+	return nil
+}
+
+func check(ctx context.Context, path string) []Finding {
+	cfg, err := loadConfig(path, nil)
+	if err != nil {
+		var out []Finding
+		for _, fault := range split(err) {
+			f := Finding{What: "configuration", Found: fault.Error()}
+			var h interface{ Hint() string }
+			if errors.As(fault, &h) {
+				f.Hint = h.Hint()
+			}
+			out = append(out, f)
+		}
+		return out
+	}
+	out := []Finding{{What: "configuration", OK: true, Found: fmt.Sprintf("%s: %d sources, %d users", cfg.Path, len(cfg.Sources), len(cfg.Users))}}
+	if len(cfg.Sources) == 0 {
+		out = append(out, Finding{What: "sources", Found: "none: nobody can send events", Hint: "add sources: { production: { write_key: choose-a-key } }"})
+	}
+	dir, err := cfg.DataDir()
+	if err != nil {
+		return append(out, Finding{What: "data folder", Found: err.Error()})
+	}
+	lock, err := lockFolder(dir)
+	if errors.Is(err, ErrLocked) {
+		return append(out, Finding{What: "data folder", OK: true, Found: "a server runs on it: " + dir}, running(ctx, cfg))
+	}
+	if err != nil {
+		return append(out, Finding{What: "data folder", Found: err.Error(), Hint: "choose a folder that this user may write, in data:"})
+	}
+	defer lock.release()
+	out = append(out, Finding{What: "data folder", OK: true, Found: dir})
+	out = append(out, writable(cfg)...)
+	out = append(out, addresses(ctx, cfg)...)
+	return append(out, openable(ctx, cfg, folders{dir}))
+}
+
+// split takes joined errors apart.
+func split(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost is taken apart
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+func writable(cfg *config.Config) []Finding {
+	dir, err := cfg.LakeDir()
+	if err == nil {
+		err = os.MkdirAll(dir, 0o750)
+	}
+	if err == nil {
+		probe := filepath.Join(dir, ".check")
+		if err = os.WriteFile(probe, nil, 0o600); err == nil {
+			err = os.Remove(probe)
+		}
+	}
+	if err != nil {
+		return []Finding{{What: "lake", Found: err.Error(), Hint: "choose a folder that this user may write, in lake.url:"}}
+	}
+	return []Finding{{What: "lake", OK: true, Found: dir}}
+}
+
+func addresses(ctx context.Context, cfg *config.Config) []Finding {
+	var out []Finding
+	for _, a := range [][2]string{{"listen", cfg.Listen}, {"public", cfg.Public}} {
+		if a[1] == "" {
+			continue
+		}
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", a[1])
+		if err != nil {
+			out = append(out, Finding{What: a[0], Found: err.Error(), Hint: "choose another address, or end the program that has it"})
+			continue
+		}
+		l.Close()
+		out = append(out, Finding{What: a[0], OK: true, Found: a[1]})
+	}
+	return out
+}
+
+func openable(ctx context.Context, cfg *config.Config, dir folders) Finding {
+	lakeDir, err := cfg.LakeDir()
+	if err != nil {
+		return Finding{What: "warehouse", Found: err.Error()}
+	}
+	if err := ensureFolders(dir.temp()); err != nil {
+		return Finding{What: "warehouse", Found: err.Error()}
+	}
+	db, err := duckdb.Open(ctx, dir.warehouse(), duckdb.Options{Memory: int64(cfg.Query.Memory), LakeDir: lakeDir, TempDir: dir.temp()})
+	if err != nil {
+		return Finding{What: "warehouse", Found: err.Error(), Hint: warehouse.HintOf(err)}
+	}
+	if err := db.Close(); err != nil {
+		return Finding{What: "warehouse", Found: err.Error(), Hint: warehouse.HintOf(err)}
+	}
+	return Finding{What: "warehouse", OK: true, Found: dir.warehouse()}
+}

@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"firth/internal/state"
+)
+
+// statePath is where the child says how it is. It is served on the socket alone.
+const statePath = "/internal/state"
+
+// childState watches how the answering half is, from the collecting half's side.
+type childState struct {
+	client *http.Client
+	log    *slog.Logger
+	pid    func() int64
+
+	mu   sync.Mutex
+	last []state.Component
+}
+
+const pollEvery = time.Second
+
+func newChildState(socket string, pid func() int64, log *slog.Logger) *childState {
+	return &childState{
+		client: &http.Client{Transport: socketTransport(socket), Timeout: 2 * time.Second},
+		log:    log, pid: pid,
+		last: []state.Component{{Name: "answer", State: state.Starting}},
+	}
+}
+
+// Run asks again and again until ctx ends, and logs what changes.
+func (c *childState) Run(ctx context.Context) error {
+	began := time.Now()
+	for ctx.Err() == nil {
+		now := c.ask(ctx)
+		if now[0].State == state.Failed && time.Since(began) < 5*time.Second {
+			now = []state.Component{{Name: "answer", State: state.Starting}}
+		}
+		c.replace(now)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pollEvery):
+		}
+	}
+	return nil
+}
+
+func (c *childState) replace(now []state.Component) {
+	c.mu.Lock()
+	before := c.last
+	c.last = now
+	c.mu.Unlock()
+	was := map[string]state.Component{}
+	for _, b := range before {
+		was[b.Name] = b
+	}
+	for _, n := range now {
+		if n == was[n.Name] || (n.State == state.OK && was[n.Name].State == "") {
+			continue
+		}
+		if n.State == state.OK || n.State == state.Starting {
+			c.log.Info("component", "name", n.Name, "state", n.State)
+			continue
+		}
+		c.log.Warn("component", "name", n.Name, "state", n.State, "error", n.Error, "hint", n.Hint)
+	}
+}
+
+func (c *childState) ask(ctx context.Context) []state.Component {
+	down := func(format string, args ...any) []state.Component {
+		hint := "collecting goes on, and it is started again by itself; the log says why it ended"
+		if pid := c.pid(); pid > 0 {
+			hint = fmt.Sprintf("collecting goes on; process %d is there but silent: if somebody stopped it, kill -CONT %d; if it hangs, kill -9 %d and it is started again", pid, pid, pid)
+		}
+		return []state.Component{{Name: "answer", State: state.Failed, Error: "the answering half " + fmt.Sprintf(format, args...), Hint: hint}}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://firth"+statePath, nil)
+	if err != nil {
+		return down("cannot be asked: %v", err)
+	}
+	r, err := c.client.Do(req)
+	if err != nil {
+		return down("does not answer: %v", err)
+	}
+	defer r.Body.Close()
+	var list []state.Component
+	if err := json.NewDecoder(r.Body).Decode(&list); err != nil || len(list) == 0 {
+		return down("does not answer in words: %s, %v", r.Status, err)
+	}
+	return list
+}
+
+func (c *childState) components() []state.Component {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]state.Component(nil), c.last...)
+}
+
+// why says in words why the answering half cannot be reached.
+func (c *childState) why() string {
+	for _, k := range c.components() {
+		if k.State != state.OK {
+			if k.Error != "" {
+				return k.Error
+			}
+			return "it is " + k.State
+		}
+	}
+	return "it does not answer"
+}

@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"firth/internal/collect"
+	"firth/internal/config"
+	"firth/internal/disk"
+	"firth/internal/event"
+	"firth/internal/journal"
+	"firth/internal/lake"
+	"firth/internal/state"
+)
+
+// parent is the collecting half.
+type parent struct {
+	cfg     *config.Config
+	dir     folders
+	log     *slog.Logger
+	started func()
+
+	journal *journal.Journal
+	lake    *lake.Lake
+	writer  *lake.Writer
+	collect *collect.Handler
+	front   http.Handler
+	child   *child // nil where the answering half is left out
+	poll    *childState
+
+	stopping atomic.Bool
+}
+
+// flushNice is the niceness of the thread that writes the lake: answering an SDK comes first.
+const flushNice = 5
+
+// childGrace is how long the child may take to load the last rows after the stop.
+const childGrace = 30 * time.Second
+
+// diskReserve is left free for the lake's own files, without which the journal could never be emptied.
+const diskReserve = 64 << 20
+
+func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, o ServeOptions, withChild bool) (*parent, error) {
+	p := &parent{cfg: cfg, dir: dir, log: log, started: o.started}
+	lakeDir, err := cfg.LakeDir()
+	if err != nil {
+		return nil, fmt.Errorf("find lake folder: %w", err)
+	}
+	if err := ensureFolders(lakeDir, dir.window(), dir.temp()); err != nil {
+		return nil, hint(err, "the folders of data: and lake.url: must be writable")
+	}
+	p.journal, err = journal.Open(disk.OS{}, dir.journal(), journal.Options{MaxBytes: int64(cfg.Journal.MaxBytes), MinFree: diskReserve})
+	if err != nil {
+		return nil, hint(fmt.Errorf("open journal: %w", err), "%s", journal.Hint(err))
+	}
+	p.lake, err = lake.Open(ctx, lake.Options{
+		Catalog: dir.catalog(), Dir: lakeDir, Window: dir.window(), Sources: sourceNames(cfg),
+		Every: time.Duration(cfg.Lake.Flush.Every), Bytes: int(cfg.Lake.Flush.Bytes),
+		DedupWindow: time.Duration(cfg.Lake.Dedup.Window), DedupIDs: cfg.Lake.Dedup.IDs,
+		Nice: flushNice, Log: log.With("component", "lake"),
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open lake: %w", err), p.journal.Close())
+	}
+	p.writer = p.lake.Writer(logCursor{p.journal}, newCallDecoder())
+	p.collect, err = collect.New(p.journal, collectOptions(cfg, log))
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	p.child = &child{
+		args: []string{"serve", "--roles", "load,query", "-c", "-", "--log", o.LogFormat}, stdin: cfg.Text,
+		pidFile: dir.childPID(), stderr: o.Stderr, log: log, grace: childGrace,
+	}
+	p.poll = newChildState(dir.socket(), p.child.pid.Load, log)
+	if !withChild {
+		p.child = nil
+	}
+	p.front = &front{tracking: p.collect, answer: newProxy(dir.socket(), p.poll.why), metrics: p.metrics(), ready: p.ready, open: len(cfg.Users) == 0}
+	return p, nil
+}
+
+func (p *parent) close() error { return errors.Join(p.lake.Close(), p.journal.Close()) }
+
+func collectOptions(cfg *config.Config, log *slog.Logger) collect.Options {
+	o := collect.Options{
+		MaxEvent: int(cfg.Limits.Event), MaxBody: int(cfg.Limits.Body), MaxBatch: cfg.Limits.Batch,
+		Silent: cfg.UnknownKeys == "silent", Proxies: cfg.ProxyNets(), Log: log.With("component", "collect"),
+		IPPolicy: map[string]uint8{"keep": event.IPKeep, "truncate": event.IPTruncate, "drop": event.IPDrop}[cfg.IP],
+	}
+	for name, s := range cfg.Sources {
+		source := collect.Source{Name: name, Limit: float64(s.Limit)}
+		for _, key := range s.WriteKey {
+			source.Keys = append(source.Keys, string(key))
+		}
+		o.Sources = append(o.Sources, source)
+	}
+	return o
+}
+
+// ready says whether writes are accepted, and how every component is.
+func (p *parent) ready(context.Context) (bool, []state.Component) {
+	door := state.Component{Name: "collect", State: state.OK}
+	stats := p.journal.Stats()
+	log := state.Component{Name: "journal", State: state.OK, Hint: stats.Hint}
+	if stats.Err != nil {
+		log.State, log.Error = state.Failed, stats.Err.Error()
+		door.State, door.Error = state.Failed, "writes are refused with 503 until the journal takes them again"
+	}
+	if p.stopping.Load() {
+		door.State, door.Error = state.Stopping, ""
+	}
+	w := p.writer.State()
+	list := []state.Component{door, log, {Name: w.Name, State: w.State, Error: w.Error, Hint: w.Hint}}
+	if p.child != nil {
+		list = append(list, p.poll.components()...)
+	}
+	return door.State == state.OK, list
+}
+
+func sourceNames(cfg *config.Config) []string {
+	names := make([]string, 0, len(cfg.Sources))
+	for name := range cfg.Sources {
+		names = append(names, name)
+	}
+	return names
+}

@@ -1,0 +1,160 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"firth/internal/api"
+	"firth/internal/config"
+	"firth/internal/event"
+	"firth/internal/lake"
+	"firth/internal/load"
+	"firth/internal/name"
+	"firth/internal/query"
+	"firth/internal/state"
+	"firth/internal/warehouse"
+	"firth/internal/warehouse/duckdb"
+)
+
+// worker is the answering half: it opens the warehouse, again and again while it cannot be opened, and runs loader and SQL on it.
+type worker struct {
+	cfg     *config.Config
+	dir     folders
+	lakeDir string
+	log     *slog.Logger
+	state   *state.Cell
+	loader  atomic.Pointer[load.Loader]
+	api     atomic.Pointer[api.Handler]
+}
+
+// childMemory is what the Go half of the child aims to stay under, in bytes; the engine's limit is query.memory and comes on top.
+const childMemory = 512 << 20
+
+// lastLook bounds the load of what came in before a stop.
+const lastLook = 10 * time.Second
+
+// reopenEvery is how long the worker waits before it tries again to open the warehouse.
+const reopenEvery = time.Second
+
+// runChild runs until ctx ends, which is the parent's SIGTERM.
+func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, _ string) error {
+	debug.SetMemoryLimit(childMemory)
+	lakeDir, err := cfg.LakeDir()
+	if err != nil {
+		return fmt.Errorf("find lake folder: %w", err)
+	}
+	if err := ensureFolders(dir.temp(), lakeDir); err != nil {
+		return err
+	}
+	w := &worker{cfg: cfg, dir: dir, lakeDir: lakeDir, log: log, state: state.New("warehouse")}
+	l, err := listenSocket(ctx, dir.socket())
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: w, ReadHeaderTimeout: 10 * time.Second}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve socket: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error { <-ctx.Done(); return nil })
+	group.Go(func() error {
+		err := w.run(ctx)
+		// The socket stays until the last rows are in, so that the parent sees what is going on.
+		return errors.Join(err, srv.Close())
+	})
+	return group.Wait()
+}
+
+// ServeHTTP answers what comes over the socket.
+func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	switch h := w.api.Load(); {
+	case r.URL.Path == statePath:
+		writeJSON(rw, http.StatusOK, w.components())
+	case h != nil:
+		h.ServeHTTP(rw, r)
+	default:
+		c := w.state.Get()
+		rw.Header().Set("Retry-After", "2")
+		writeError(rw, http.StatusServiceUnavailable, "unavailable", "the warehouse is not open: "+c.Error, c.Hint)
+	}
+}
+
+func (w *worker) components() []state.Component {
+	list := []state.Component{w.state.Get()}
+	if l := w.loader.Load(); l != nil {
+		list = append(list, l.State())
+	}
+	return list
+}
+
+func (w *worker) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := w.session(ctx)
+		if err != nil && ctx.Err() == nil {
+			w.state.SetError(state.Failed, err, warehouse.HintOf(err))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(reopenEvery):
+		}
+	}
+	return nil
+}
+
+// session is the life of one open warehouse.
+func (w *worker) session(ctx context.Context) (err error) {
+	reader, err := lake.OpenReader(ctx, w.dir.catalog())
+	if err != nil {
+		return fmt.Errorf("open lake: %w", err)
+	}
+	defer reader.Close()
+	db, err := duckdb.Open(ctx, w.dir.warehouse(), duckdb.Options{
+		Memory: int64(w.cfg.Query.Memory), LakeDir: w.lakeDir, TempDir: w.dir.temp(),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	rules := name.DuckDB()
+	loader := load.New(load.Options{
+		Name: "local", Lake: reader, Warehouse: db, Views: db, History: db, Rules: rules,
+		NewShaper: func(source string) load.Shaper { return event.NewShaper(source, rules, event.ShapeOptions{}) },
+		Log:       w.log,
+	})
+	engine := query.New(db, query.Options{
+		Deadline: time.Duration(w.cfg.Query.Deadline), MaxRows: w.cfg.Query.Rows, Concurrent: w.cfg.Query.Concurrency, Log: w.log,
+	})
+	w.loader.Store(loader)
+	w.api.Store(api.New(engine, apiUsers(w.cfg)))
+	w.state.Set(state.OK)
+	defer func() { w.api.Store(nil); w.loader.Store(nil) }()
+	if err := loader.Run(ctx); err != nil {
+		return err
+	}
+	// The parent has written its last flush before it stops this half: load that too, but do not hold up the stop for a backlog.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	if err := loader.CatchUp(last); err != nil {
+		w.log.Warn("stopped before all was loaded; the rest is loaded after the next start", "error", err)
+	}
+	return nil
+}
+
+func apiUsers(cfg *config.Config) []api.User {
+	var users []api.User
+	for n, u := range cfg.Users {
+		users = append(users, api.User{Name: n, Password: string(u.Password), Role: u.Role, Schemas: u.Schemas})
+	}
+	return users
+}
