@@ -30,6 +30,7 @@ type Result struct {
 	Events   int64          `json:"events"`   // in them
 	Accepted int64          `json:"accepted"` // events answered 200 from first to last, warm-up included
 	Failed   map[string]int `json:"failed,omitempty"`
+	Refusal  string         `json:"refusal,omitempty"` // the first answer other than 200, word for word
 	P50      time.Duration  `json:"p50_ns"`
 	P90      time.Duration  `json:"p90_ns"`
 	P99      time.Duration  `json:"p99_ns"`
@@ -84,6 +85,7 @@ func (l *loop) result(requests []*request) Result {
 		Events:   l.latency.total * int64(l.options.Batch),
 		Accepted: l.accepted * int64(l.options.Batch),
 		Failed:   l.failed,
+		Refusal:  l.refusal,
 		P50:      l.latency.quantile(0.50),
 		P90:      l.latency.quantile(0.90),
 		P99:      l.latency.quantile(0.99),

@@ -34,6 +34,7 @@ type loop struct {
 	latency  histogram
 	accepted int64
 	failed   map[string]int
+	refusal  string // the first answer other than 200
 	cpu      time.Duration
 	measured bool
 }
@@ -225,11 +226,11 @@ func (l *loop) read(c *conn) error {
 	if c.got < length {
 		return nil
 	}
-	return l.answered(c, status, closing || len(c.out) > 0)
+	return l.answered(c, status, length, closing || len(c.out) > 0)
 }
 
 // answered books a whole reply and sends the next request.
-func (l *loop) answered(c *conn, status int, closing bool) error {
+func (l *loop) answered(c *conn, status, length int, closing bool) error {
 	now := time.Now()
 	c.busy, c.got = false, 0
 	l.inflight--
@@ -240,6 +241,9 @@ func (l *loop) answered(c *conn, status int, closing bool) error {
 		}
 	} else {
 		l.fail("status "+strconv.Itoa(status), 1)
+		if l.refusal == "" {
+			l.refusal = string(c.in[:length])
+		}
 	}
 	if closing {
 		if err := l.redial(c); err != nil {

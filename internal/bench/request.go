@@ -108,8 +108,8 @@ func newPatcher(salt uint64) *patcher {
 func (p *patcher) patch(r *request, now time.Time) {
 	if ms := now.UnixMilli(); ms != p.milli {
 		p.milli = ms
-		now.UTC().AppendFormat(p.now[:0], stampLayout)
-		now.Add(-time.Second).UTC().AppendFormat(p.past[:0], stampLayout)
+		copy(p.now[:], now.UTC().Format(stampLayout))
+		copy(p.past[:], now.Add(-time.Second).UTC().Format(stampLayout))
 	}
 	b := r.bytes
 	for i := range r.events {

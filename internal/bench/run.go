@@ -1,0 +1,191 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// RunResult is one load on one server.
+type RunResult struct {
+	Generator Result `json:"generator"`
+	// Load is what the server's processes used while the load was measured; Total from the first request until all rows had
+	// arrived. Peaks are those of the processes' whole life.
+	Load  Usages `json:"load"`
+	Total Usages `json:"total"`
+
+	JournalBytes int64 `json:"journal_bytes,omitempty"` // written to the journal (the bare server: to its file)
+	LakeBytes    int64 `json:"lake_bytes,omitempty"`    // Parquet files in the lake once all rows had arrived
+	Arrival      `json:"arrival"`
+}
+
+// Usages are those of the server's two processes; a bare server has one.
+type Usages struct {
+	Parent usage `json:"parent"`
+	Child  usage `json:"child"`
+}
+
+func (u Usages) minus(earlier Usages) Usages {
+	return Usages{Parent: u.Parent.minus(earlier.Parent), Child: u.Child.minus(earlier.Child)}
+}
+
+// rate returns the events a second that were acknowledged.
+func (r RunResult) rate() float64 {
+	return float64(r.Generator.Events) / r.Generator.Seconds
+}
+
+// role is a process of this binary in one of its roles.
+type role struct {
+	cmd   *exec.Cmd
+	stdin io.Closer
+	lines *json.Decoder
+}
+
+// startRole starts the binary in a role; it ends when close is called or this process dies.
+func (b *bench) startRole(ctx context.Context, name string, options any) (*role, error) {
+	args := append(append([]string{}, b.options.Role[1:]...), name)
+	cmd := exec.CommandContext(ctx, b.options.Role[0], args...)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start role %s: %w", name, err)
+	}
+	r := &role{cmd: cmd, stdin: in, lines: json.NewDecoder(out)}
+	if err := json.NewEncoder(in).Encode(options); err != nil {
+		return nil, errors.Join(fmt.Errorf("tell role %s its options: %w", name, err), r.close())
+	}
+	return r, nil
+}
+
+// next reads the role's next line.
+func (r *role) next() (message, error) {
+	var m message
+	if err := r.lines.Decode(&m); err != nil {
+		return m, fmt.Errorf("role ended early: %w", err)
+	}
+	return m, nil
+}
+
+// close ends the role and waits for it.
+func (r *role) close() error {
+	if err := r.stdin.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return r.cmd.Wait()
+}
+
+// runBare measures one load on the bare server.
+func (b *bench) runBare(ctx context.Context, load Load) (result RunResult, err error) {
+	file := filepath.Join(b.dir, "bare.log")
+	defer func() { err = errors.Join(err, os.RemoveAll(file)) }()
+	server, err := b.startRole(ctx, RoleBare, BareOptions{Listen: "127.0.0.1:0", File: file})
+	if err != nil {
+		return result, err
+	}
+	defer func() { err = errors.Join(err, server.close()) }()
+	m, err := server.next()
+	if err != nil {
+		return result, err
+	}
+	pids := processes{parent: server.cmd.Process.Pid}
+	before, err := pids.usages()
+	if err != nil {
+		return result, err
+	}
+	if result, err = b.load(ctx, b.generator(load, m.Listening, "bench"), pids); err != nil {
+		return result, err
+	}
+	after, err := pids.usages()
+	if err != nil {
+		return result, err
+	}
+	result.Total = after.minus(before)
+	info, err := os.Stat(file)
+	if err != nil {
+		return result, err
+	}
+	result.JournalBytes = info.Size()
+	return result, nil
+}
+
+// load runs the generator and reads what the server's processes use while it measures.
+func (b *bench) load(ctx context.Context, o GenOptions, pids processes) (result RunResult, err error) {
+	g, err := b.startRole(ctx, RoleGenerate, o)
+	if err != nil {
+		return result, err
+	}
+	defer func() { err = errors.Join(err, g.close()) }()
+	if _, err := g.next(); err != nil {
+		return result, err
+	}
+	before, err := pids.usages()
+	if err != nil {
+		return result, err
+	}
+	m, err := g.next()
+	if err != nil {
+		return result, err
+	}
+	after, err := pids.usages()
+	if err != nil {
+		return result, err
+	}
+	if m.Result == nil {
+		return result, errors.New("the load generator gave no result")
+	}
+	result.Generator, result.Load = *m.Result, after.minus(before)
+	return result, nil
+}
+
+// processes are those of one server.
+type processes struct {
+	parent int
+	child  []int
+}
+
+func (p processes) usages() (Usages, error) {
+	parent, err := readUsage(p.parent)
+	if err != nil {
+		return Usages{}, fmt.Errorf("look at the server: %w", err)
+	}
+	child, err := readUsages(p.child)
+	if err != nil {
+		return Usages{}, fmt.Errorf("look at the server's child: %w", err)
+	}
+	return Usages{Parent: parent, Child: child}, nil
+}
+
+// poll calls f every so often until it says that it is done, fails, or the time is over; then it returns false.
+func poll(ctx context.Context, every, limit time.Duration, f func() (bool, error)) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		done, err := f()
+		if done || err != nil {
+			return done, err
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return false, nil
+			}
+			return false, ctx.Err()
+		}
+	}
+}
