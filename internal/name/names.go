@@ -69,6 +69,9 @@ func (n *Names) restore(slug, name string) {
 		return
 	}
 	if slug == "" {
+		if _, ok := n.slugs[strings.ToLower(name)]; ok {
+			return
+		}
 		slug = n.rules.slug(name)
 	}
 	if _, ok := n.names[slug]; ok || slug == "" {
