@@ -29,7 +29,8 @@ func Bare(ctx context.Context, o BareOptions, ready func(net.Addr)) error {
 	if err != nil {
 		return fmt.Errorf("bare server: %w", err)
 	}
-	l, err := net.Listen("tcp", o.Listen)
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", o.Listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("bare server: %w", err), f.Close())
 	}

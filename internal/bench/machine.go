@@ -79,7 +79,7 @@ func fileSystem(dir string) (string, error) {
 		unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs",
 		unix.TMPFS_MAGIC: "tmpfs (memory: an fsync costs nothing here)", unix.OVERLAYFS_SUPER_MAGIC: "overlayfs", unix.F2FS_SUPER_MAGIC: "f2fs",
 	}
-	if name, ok := names[int64(s.Type)]; ok {
+	if name, ok := names[s.Type]; ok {
 		return name, nil
 	}
 	return fmt.Sprintf("file system %#x", s.Type), nil
