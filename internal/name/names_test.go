@@ -3,6 +3,8 @@ package name
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -17,13 +19,59 @@ func allRules() map[string]Rules {
 	return all
 }
 
-// P10 of the specification: RudderStack's cut of a name that is safe already.
-func TestRudderStackCut(t *testing.T) {
-	slug := strings.ToLower("ThisIsAReallyLongTableNameThatExceedsThe63CharacterLimitForPostgresTables")
-	r := Postgres().WithRudderStack(false)
-	if got, want := r.fit(r.identifier(slug), slug), "thisisareallylongtablenamethatexceedsthe63characterlimitforpost"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+// TestTargets runs the P rows of the specification that are about one name.
+func TestTargets(t *testing.T) {
+	text, err := os.ReadFile("testdata/targets.tsv")
+	if err != nil {
+		t.Fatal(err)
 	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		in, errIn := strconv.Unquote(f[3])
+		want, errWant := strconv.Unquote(f[4])
+		if errIn != nil || errWant != nil {
+			t.Fatalf("%s: %v, %v", line, errIn, errWant)
+		}
+		if got := targetName(t, f[1], f[2], in); got != want {
+			t.Errorf("%s: %s %s of %q = %q, want %q", f[0], f[1], f[2], in, got, want)
+		}
+	}
+}
+
+// targetName names one thing; target is a target, optionally with rudderstack or divide, and unreserved.
+func targetName(t *testing.T, target, kind, in string) string {
+	words := strings.Fields(target)
+	r, ok := allRules()[words[0]]
+	if !ok {
+		t.Fatalf("no target %s", words[0])
+	}
+	for _, w := range words[1:] {
+		switch w {
+		case "rudderstack", "divide":
+			r = r.WithRudderStack(w == "divide")
+		case "unreserved":
+			r.Reserved = nil
+		default:
+			t.Fatalf("no mode %s", w)
+		}
+	}
+	got := ""
+	switch kind {
+	case "schema":
+		got = r.Schema(in)
+	case "table":
+		_, got = r.EventTable(in)
+	case "column":
+		got, _ = r.NewColumns().Name(in)
+	case "cut":
+		got = r.fit(r.identifier(strings.ToLower(in)), strings.ToLower(in))
+	default:
+		t.Fatalf("no kind %s", kind)
+	}
+	return got
 }
 
 func TestColumnSlug(t *testing.T) {
@@ -158,7 +206,7 @@ func TestColumnsProperties(t *testing.T) {
 			for _, s := range standard {
 				byName[s] = "standard"
 			}
-			for range 5000 {
+			for range 1000 {
 				path := randomPath(rnd)
 				slug := r.ColumnSlug(path)
 				got, ok := c.Name(path)
