@@ -20,9 +20,12 @@ const drainMost = 4 << 20
 // read gives the body of the request, decompressed, in one of the call's buffers, or the reply that refuses it; then the bytes are the
 // beginning of what came.
 func (h *Handler) read(w http.ResponseWriter, r *http.Request, c *call) ([]byte, *reply) {
-	lift := h.deadline(w)
+	conn := h.deadline(w)
 	body, refused := h.readRaw(r, c)
-	lift()
+	if conn != nil {
+		// An error means that the connection is gone, which the answer will find out.
+		_ = conn.SetReadDeadline(time.Time{})
+	}
 	if refused != nil {
 		return body, refused
 	}
@@ -47,17 +50,19 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, c *call) ([]byte,
 
 func isGzip(b []byte) bool { return len(b) > 2 && b[0] == 0x1f && b[1] == 0x8b }
 
-// deadline bounds the time of reading the body; what it returns lifts the bound.
-func (h *Handler) deadline(w http.ResponseWriter) func() {
+type readDeadliner interface{ SetReadDeadline(time.Time) error }
+
+// deadline bounds the time of reading the body; the bound is lifted on what it returns, nil where the writer has no connection.
+func (h *Handler) deadline(w http.ResponseWriter) readDeadliner {
 	// The server's own writer is asked directly, wrapped ones through the controller.
-	set, ok := w.(interface{ SetReadDeadline(time.Time) error })
+	conn, ok := w.(readDeadliner)
 	if !ok {
-		set = http.NewResponseController(w)
+		conn = http.NewResponseController(w)
 	}
-	if err := set.SetReadDeadline(time.Now().Add(h.o.BodyTimeout)); err != nil {
-		return func() {} // not a connection: a recorder in a test
+	if err := conn.SetReadDeadline(time.Now().Add(h.o.BodyTimeout)); err != nil {
+		return nil
 	}
-	return func() { _ = set.SetReadDeadline(time.Time{}) }
+	return conn
 }
 
 // readRaw reads the body as it came.

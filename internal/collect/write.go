@@ -113,8 +113,7 @@ func (h *Handler) fill(r *http.Request, rt route, c *call, src *source, body []b
 		Source: src.Name, Type: rt.typ, IPPolicy: h.o.IPPolicy, TrustTimestamp: src.TrustTimestamp,
 		Client: rt.client || len(r.Header["Origin"]) > 0, Body: body, MaxEvent: h.o.MaxEvent, MaxBatch: h.o.MaxBatch,
 	}
-	// Where nobody will look at the address it is not stored either.
-	if h.o.IPPolicy != event.IPDrop && (q.Client || bytes.Contains(body, []byte(`"direct"`))) {
+	if h.o.IPPolicy != event.IPDrop {
 		q.IP = event.ApplyIPPolicy(h.o.IPPolicy, h.peer(r))
 	}
 }

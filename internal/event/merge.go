@@ -202,6 +202,14 @@ func (d *Decoder) mergeContext(own []byte, count int) (context []byte, changed b
 		}
 		own = []byte("{}")
 	}
+	if d.r.Client && d.r.IPPolicy == IPKeep && len(env.list) == 0 && !mayHaveIP(own) {
+		d.context = append(append(append(d.context[:0], `{"ip":"`...), d.ip...), '"')
+		if rest := bytes.TrimLeft(own[1:], " \t\r\n"); rest[0] != '}' {
+			d.context = append(d.context, ',')
+		}
+		d.context = append(d.context, own[1:]...)
+		return d.context, true
+	}
 	m := contextMerge{d: d, out: append(d.context[:0], '{'), direct: d.r.Client}
 	env.round++
 	_ = d.w.members(own, m.own)
@@ -220,6 +228,11 @@ func (d *Decoder) mergeContext(own []byte, count int) (context []byte, changed b
 		return own, false
 	}
 	return d.context, true
+}
+
+// mayHaveIP tells whether an object needs a closer look before ip is added: the name occurs, or could in escaped form.
+func mayHaveIP(object []byte) bool {
+	return bytes.Contains(object, []byte(`"ip"`)) || bytes.Contains(object, []byte(`\u00`))
 }
 
 // contextMerge builds one context.

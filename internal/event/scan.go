@@ -40,17 +40,15 @@ func Scan(body []byte, batch bool) (Envelope, error) {
 // object, with an array called batch where batch is set. Several arrays called batch count as one. The error is a *BodyError.
 func (s *Scanner) Scan(body []byte, batch bool) (Envelope, error) {
 	env, err := s.scan(body, batch, false)
-	if err == nil {
-		return env, nil
-	}
-	// Invalid text is rare: only what has failed strictly is looked at again with more patience.
 	if e, ok := errors.AsType[*BodyError](err); ok && e.Reason == ReasonMalformedJSON {
-		if again, err2 := s.scan(body, batch, true); err2 == nil {
-			again.InvalidText = true
-			return again, nil
-		}
+		// Invalid text is rare: only what has failed strictly is looked at again with more patience.
+		env, err = s.scan(body, batch, true)
+		env.InvalidText = true
 	}
-	return Envelope{}, err
+	if err != nil {
+		return Envelope{}, err
+	}
+	return env, nil
 }
 
 func (s *Scanner) scan(body []byte, batch, lenient bool) (Envelope, error) {
@@ -180,6 +178,9 @@ func (w *walker) plain(quoted []byte) []byte {
 // notObject tells a body that is not an object from one that is not JSON.
 func (w *walker) notObject() error {
 	if _, err := w.dec.ReadValue(); err != nil {
+		return bodyError(err)
+	}
+	if _, err := w.dec.ReadToken(); err != io.EOF {
 		return bodyError(err)
 	}
 	return &BodyError{ReasonNotObject, "the body must be a JSON object"}
