@@ -44,12 +44,10 @@ func (h header) appendTo(dst []byte, seed uint32, pos int64) []byte {
 	return dst
 }
 
-// headerSum is the CRC32C of the segment's salt (the seed), the frame's position and the header behind the sum itself. So
-// bytes that merely look like a frame, in a payload or moved from elsewhere, are none.
+// headerSum is the CRC32C of the header behind the sum itself, continued from the checksum of the segment's salt (the seed)
+// xor the frame's position. So bytes that merely look like a frame, in a payload or moved from elsewhere, are none.
 func headerSum(b []byte, seed uint32, pos int64) uint32 {
-	var at [8]byte
-	binary.LittleEndian.PutUint64(at[:], uint64(pos))
-	return crc32.Update(crc32.Update(seed, castagnoli, at[:]), castagnoli, b[8:frameHeader])
+	return crc32.Update(seed^uint32(pos), castagnoli, b[8:frameHeader])
 }
 
 // parseHeader decodes a header of frameHeader bytes that stands at a position of a segment; reason is empty when it is one.

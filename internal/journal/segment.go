@@ -37,7 +37,7 @@ type segmentInfo struct {
 }
 
 func (s segmentInfo) encode() []byte {
-	b := make([]byte, segmentHeader)
+	b := make([]byte, segmentHeader-4, segmentHeader)
 	le := binary.LittleEndian
 	copy(b, segmentMark)
 	le.PutUint32(b[8:], Format)
@@ -47,8 +47,12 @@ func (s segmentInfo) encode() []byte {
 	le.PutUint64(b[48:], s.seq)
 	le.PutUint64(b[56:], s.base)
 	le.PutUint64(b[64:], uint64(s.last))
-	le.PutUint32(b[76:], crc32.Checksum(b[:76], castagnoli))
-	return b
+	return appendSum(b)
+}
+
+// appendSum ends a segment header, of this format and of all to come, with the CRC32C of what stands before.
+func appendSum(b []byte) []byte {
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 // decodeSegment reads a header from the first bytes of a file.

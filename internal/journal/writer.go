@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -27,6 +28,7 @@ func (j *Journal) Run(ctx context.Context) (err error) {
 	for ctx.Err() == nil {
 		if g := j.queue.take(); g != nil {
 			j.commit(g)
+			runtime.Gosched() // those just answered often append again at once: let them into the next group
 			continue
 		}
 		select {

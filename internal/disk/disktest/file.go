@@ -88,7 +88,7 @@ func (h *file) Truncate(size int64) error {
 	if err := h.begin(Op{Kind: Truncate, Len: int(size)}); err != nil {
 		return pathError("truncate", h.name, err)
 	}
-	if grow := size - int64(len(h.in.data)); grow > h.fs.capacity-h.fs.used() {
+	if grow := size - int64(len(h.in.data)); grow > 0 && grow > h.fs.capacity-h.fs.used() {
 		return pathError("truncate", h.name, syscall.ENOSPC)
 	}
 	h.in.resize(size)
