@@ -1,7 +1,9 @@
 package event_test
 
 import (
+	"syscall"
 	"testing"
+	"time"
 
 	"firth/internal/event"
 	"firth/internal/name"
@@ -28,7 +30,7 @@ func BenchmarkShape(b *testing.B) {
 	c := realisticCall()
 	b.ReportAllocs()
 	b.SetBytes(int64(len(c.Properties) + len(c.Context)))
-	n := 0
+	n, cpu := 0, cpuTime()
 	for b.Loop() {
 		c.Offset++
 		if err := s.Add(c); err != nil {
@@ -39,4 +41,13 @@ func BenchmarkShape(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "calls/s")
+	b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(n), "cpu-µs/call") // the collector of garbage included
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
