@@ -2,7 +2,7 @@ package name
 
 import (
 	"crypto/sha256"
-	"embed"
+	_ "embed" // the word lists
 	"encoding/hex"
 	"strings"
 )
@@ -36,47 +36,62 @@ type Rules struct {
 	System func(schema string) bool
 }
 
-//go:embed reserved/*.txt
-var reserved embed.FS
+// The word lists: words parted by white space, lines that begin with # are comments.
+var (
+	//go:embed reserved/duckdb.txt
+	duckdbWords string
+	//go:embed reserved/postgres.txt
+	postgresWords string
+	//go:embed reserved/rudderstack_postgres.txt
+	rudderPostgresWords string
+	//go:embed reserved/mysql.txt
+	mysqlWords string
+	//go:embed reserved/redshift.txt
+	redshiftWords string
+	//go:embed reserved/snowflake.txt
+	snowflakeWords string
+	//go:embed reserved/bigquery.txt
+	bigqueryWords string
+)
 
 // DuckDB has no length limit.
 func DuckDB() Rules {
-	r := sqlRules("duckdb", 0)
+	r := sqlRules("duckdb", duckdbWords, 0)
 	r.System = words("information_schema", "pg_catalog", "main", "temp", "system", "lake", "firth", "_firth")
 	return r
 }
 
 // Postgres cuts names to 63 bytes (NAMEDATALEN - 1).
 func Postgres() Rules {
-	r := sqlRules("postgres", 63)
+	r := sqlRules("postgres", postgresWords, 63)
 	r.System = func(s string) bool { return s == "information_schema" || strings.HasPrefix(s, "pg_") }
 	return r
 }
 
 // MySQL allows 64 characters; names are ASCII, so 64 bytes.
 func MySQL() Rules {
-	r := sqlRules("mysql", 64)
+	r := sqlRules("mysql", mysqlWords, 64)
 	r.System = words("information_schema", "performance_schema", "mysql", "sys")
 	return r
 }
 
 // Redshift cuts names to 127 bytes.
 func Redshift() Rules {
-	r := sqlRules("redshift", 127)
+	r := sqlRules("redshift", redshiftWords, 127)
 	r.System = func(s string) bool { return s == "information_schema" || strings.HasPrefix(s, "pg_") }
 	return r
 }
 
 // Snowflake allows 255 characters.
 func Snowflake() Rules {
-	r := sqlRules("snowflake", 255)
+	r := sqlRules("snowflake", snowflakeWords, 255)
 	r.System = words("information_schema")
 	return r
 }
 
 // BigQuery allows 300 characters in a column name.
 func BigQuery() Rules {
-	r := sqlRules("bigquery", 300)
+	r := sqlRules("bigquery", bigqueryWords, 300)
 	r.System = words("information_schema")
 	return r
 }
@@ -84,8 +99,8 @@ func BigQuery() Rules {
 // Parquet is for files, where every slug is a fine name.
 func Parquet() Rules { return Rules{Target: "parquet"} }
 
-func sqlRules(target string, limit int) Rules {
-	return Rules{Target: target, MaxBytes: limit, DigitPrefix: true, Reserved: wordList(target)}
+func sqlRules(target, list string, limit int) Rules {
+	return Rules{Target: target, MaxBytes: limit, DigitPrefix: true, Reserved: wordList(list)}
 }
 
 // WithRudderStack returns the rules for a schema that RudderStack created on the same target; divide is for destinations that
@@ -94,7 +109,7 @@ func (r Rules) WithRudderStack(divide bool) Rules {
 	r.Mode, r.Divide = RudderStack, divide
 	switch r.Target {
 	case "postgres":
-		r.Reserved = wordList("rudderstack_postgres")
+		r.Reserved = wordList(rudderPostgresWords)
 	case "snowflake":
 		r.Upper = true
 	}
@@ -109,15 +124,10 @@ func words(list ...string) func(string) bool {
 	return func(s string) bool { return set[s] }
 }
 
-// wordList reads an embedded list: words parted by white space, lines beginning with # are comments.
-func wordList(file string) func(string) bool {
-	text, err := reserved.ReadFile("reserved/" + file + ".txt")
-	if err != nil {
-		// The files are part of the program: only a misspelt name in this file can lead here.
-		panic(err)
-	}
+// wordList tells the words of an embedded list.
+func wordList(text string) func(string) bool {
 	var list []string
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		if !strings.HasPrefix(line, "#") {
 			list = append(list, strings.Fields(line)...)
 		}
