@@ -16,6 +16,7 @@ database, and prints three answers with the SQL beside them. Then it stays up fo
 		Example: "  firth demo\n  firth demo --once\n  firth demo --data ./demo-data --listen 127.0.0.1:9090",
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Pinned = cmd.Flags().Changed("listen")
 			o.Version, o.Stdout, o.Stderr = version, cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return app.Demo(cmd.Context(), o)
 		},

@@ -1,11 +1,12 @@
 package app
 
 import (
-	"context"
-
 	"firth/internal/event"
 	"firth/internal/journal"
 	"firth/internal/lake"
+	"firth/internal/load"
+	"firth/internal/name"
+	"firth/internal/warehouse"
 )
 
 // logCursor shows the journal as the log that the lake's writer empties.
@@ -40,5 +41,16 @@ func (d *callDecoder) Decode(f lake.Frame, log string, call func(string, *event.
 		func(c *event.Call) error { return call(d.request.Source, c) }, dead)
 }
 
-// Wait is the journal's, but a closed journal is no error: what it holds can still be read.
-func (l logCursor) Wait(ctx context.Context, beyond uint64) error { return l.Journal.Wait(ctx, beyond) }
+// batchShaper hands what a shaper made to the loader as a batch.
+type batchShaper struct{ *event.Shaper }
+
+func newShaper(rules name.Rules) func(source string) load.Shaper {
+	return func(source string) load.Shaper {
+		return batchShaper{event.NewShaper(source, rules, event.ShapeOptions{})}
+	}
+}
+
+func (b batchShaper) Take() *warehouse.Batch {
+	l := b.Shaper.Take()
+	return &warehouse.Batch{Tables: l.Tables, Upserts: l.Upserts, Discards: l.Discards}
+}

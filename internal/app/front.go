@@ -62,6 +62,9 @@ func (f *front) serveReady(w http.ResponseWriter, r *http.Request) {
 	}{ready, components})
 }
 
+// frontMark is the header that tells the answering half that a request came through the front door, whoever sent it.
+const frontMark = "X-Firth-Front"
+
 // namesThisMachine says whether a Host header is an address or localhost: names that no foreign DNS can hand out.
 func namesThisMachine(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -81,6 +84,7 @@ func newProxy(socket string, why func() string) *httputil.ReverseProxy {
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", "firth"
 			p.Out.Host = p.In.Host
+			p.Out.Header.Set(frontMark, "1")
 		},
 		Transport:     socketTransport(socket),
 		FlushInterval: -1,

@@ -14,25 +14,18 @@ import (
 
 	"firth/internal/api"
 	"firth/internal/config"
-	"firth/internal/event"
-	"firth/internal/lake"
-	"firth/internal/load"
-	"firth/internal/name"
-	"firth/internal/query"
 	"firth/internal/state"
 	"firth/internal/warehouse"
-	"firth/internal/warehouse/duckdb"
 )
 
 // worker is the answering half: it opens the warehouse, again and again while it cannot be opened, and runs loader and SQL on it.
 type worker struct {
-	cfg     *config.Config
-	dir     folders
-	lakeDir string
-	log     *slog.Logger
-	state   *state.Cell
-	loader  atomic.Pointer[load.Loader]
-	api     atomic.Pointer[api.Handler]
+	cfg    *config.Config
+	dir    folders
+	log    *slog.Logger
+	state  *state.Cell
+	answer atomic.Pointer[answer]
+	api    atomic.Pointer[api.Handler]
 }
 
 // childMemory is what the Go half of the child aims to stay under, in bytes; the engine's limit is query.memory and comes on top.
@@ -47,14 +40,7 @@ const reopenEvery = time.Second
 // runChild runs until ctx ends, which is the parent's SIGTERM.
 func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, _ string) error {
 	debug.SetMemoryLimit(childMemory)
-	lakeDir, err := cfg.LakeDir()
-	if err != nil {
-		return fmt.Errorf("find lake folder: %w", err)
-	}
-	if err := ensureFolders(dir.temp(), lakeDir); err != nil {
-		return err
-	}
-	w := &worker{cfg: cfg, dir: dir, lakeDir: lakeDir, log: log, state: state.New("warehouse")}
+	w := &worker{cfg: cfg, dir: dir, log: log, state: state.New("warehouse")}
 	l, err := listenSocket(ctx, dir.socket())
 	if err != nil {
 		return err
@@ -81,6 +67,8 @@ func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	switch h := w.api.Load(); {
 	case r.URL.Path == statePath:
 		writeJSON(rw, http.StatusOK, w.components())
+	case r.URL.Path == tablePath && r.Method == http.MethodPut:
+		w.takeTable(rw, r)
 	case h != nil:
 		h.ServeHTTP(rw, r)
 	default:
@@ -92,8 +80,8 @@ func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 
 func (w *worker) components() []state.Component {
 	list := []state.Component{w.state.Get()}
-	if l := w.loader.Load(); l != nil {
-		list = append(list, l.State())
+	if a := w.answer.Load(); a != nil {
+		list = append(list, a.loader.State())
 	}
 	return list
 }
@@ -114,38 +102,25 @@ func (w *worker) run(ctx context.Context) error {
 
 // session is the life of one open warehouse.
 func (w *worker) session(ctx context.Context) (err error) {
-	reader, err := lake.OpenReader(ctx, w.dir.catalog())
-	if err != nil {
-		return fmt.Errorf("open lake: %w", err)
-	}
-	defer reader.Close()
-	db, err := duckdb.Open(ctx, w.dir.warehouse(), duckdb.Options{
-		Memory: int64(w.cfg.Query.Memory), LakeDir: w.lakeDir, TempDir: w.dir.temp(),
-	})
+	a, err := openAnswer(ctx, w.cfg, w.dir, w.log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	rules := name.DuckDB()
-	loader := load.New(load.Options{
-		Name: "local", Lake: reader, Warehouse: db, Views: db, History: db, Rules: rules,
-		NewShaper: func(source string) load.Shaper { return event.NewShaper(source, rules, event.ShapeOptions{}) },
-		Log:       w.log,
-	})
-	engine := query.New(db, query.Options{
-		Deadline: time.Duration(w.cfg.Query.Deadline), MaxRows: w.cfg.Query.Rows, Concurrent: w.cfg.Query.Concurrency, Log: w.log,
-	})
-	w.loader.Store(loader)
-	w.api.Store(api.New(engine, apiUsers(w.cfg)))
+	defer func() { err = errors.Join(err, a.close()) }()
+	handler := api.New(a.engine, apiUsers(w.cfg))
+	// The socket is in a folder that only the owner can enter; what comes through the front door carries its mark.
+	handler.Trust, handler.Log = func(r *http.Request) bool { return r.Header.Get(frontMark) == "" }, w.log
+	w.answer.Store(a)
+	w.api.Store(handler)
 	w.state.Set(state.OK)
-	defer func() { w.api.Store(nil); w.loader.Store(nil) }()
-	if err := loader.Run(ctx); err != nil {
+	defer func() { w.api.Store(nil); w.answer.Store(nil) }()
+	if err := a.loader.Run(ctx); err != nil {
 		return err
 	}
 	// The parent has written its last flush before it stops this half: load that too, but do not hold up the stop for a backlog.
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
-	if err := loader.CatchUp(last); err != nil {
+	if err := a.loader.CatchUp(last); err != nil {
 		w.log.Warn("stopped before all was loaded; the rest is loaded after the next start", "error", err)
 	}
 	return nil

@@ -1,0 +1,55 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"firth/internal/config"
+	"firth/internal/lake"
+	"firth/internal/load"
+	"firth/internal/name"
+	"firth/internal/query"
+	"firth/internal/warehouse/duckdb"
+)
+
+// answer is the open warehouse with what works on it. One process at a time has it.
+type answer struct {
+	reader *lake.Reader
+	db     *duckdb.DB
+	loader *load.Loader
+	engine *query.Engine
+}
+
+// openAnswer opens lake and warehouse. The error may carry a hint.
+func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger) (*answer, error) {
+	lakeDir, err := cfg.LakeDir()
+	if err != nil {
+		return nil, fmt.Errorf("find lake folder: %w", err)
+	}
+	if err := ensureFolders(dir.temp(), lakeDir); err != nil {
+		return nil, err
+	}
+	reader, err := lake.OpenReader(ctx, dir.catalog())
+	if err != nil {
+		return nil, fmt.Errorf("open lake: %w", err)
+	}
+	db, err := duckdb.Open(ctx, dir.warehouse(), duckdb.Options{Memory: int64(cfg.Query.Memory), LakeDir: lakeDir, TempDir: dir.temp()})
+	if err != nil {
+		return nil, errors.Join(err, reader.Close())
+	}
+	rules := name.DuckDB()
+	return &answer{
+		reader: reader, db: db,
+		loader: load.New(load.Options{
+			Name: "local", Lake: reader, Warehouse: db, Views: db, History: db, Rules: rules, NewShaper: newShaper(rules), Log: log,
+		}),
+		engine: query.New(db, query.Options{
+			Deadline: time.Duration(cfg.Query.Deadline), MaxRows: cfg.Query.Rows, Concurrent: cfg.Query.Concurrency, Log: log,
+		}),
+	}, nil
+}
+
+func (a *answer) close() error { return errors.Join(a.db.Close(), a.reader.Close()) }
