@@ -48,6 +48,30 @@ func TestEveryVectorIsAccountedFor(t *testing.T) {
 	}
 }
 
+// TestVectorsElsewhere looks whether the tests that elsewhere.txt names are there.
+func TestVectorsElsewhere(t *testing.T) {
+	text, err := os.ReadFile("testdata/elsewhere.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Split(strings.TrimSpace(line), "\t")
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		if len(fields) != 3 {
+			t.Errorf("%q has no three fields", line)
+			continue
+		}
+		file, err := os.ReadFile(fields[1])
+		if err != nil {
+			t.Errorf("%s: %v", fields[0], err)
+		} else if !strings.Contains(string(file), fields[2]) {
+			t.Errorf("%s: %s has no %s", fields[0], fields[1], fields[2])
+		}
+	}
+}
+
 // listedIDs reads the first field of each line and asks for a second.
 func listedIDs(t *testing.T, file string) []string {
 	t.Helper()

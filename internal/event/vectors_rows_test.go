@@ -108,7 +108,9 @@ func (r *vectorRun) do(command, rest string) {
 	case "received":
 		r.received = instant(r.t, rest)
 	case "call":
-		r.call(rest)
+		r.batchBody(`{"batch":[` + rest + `]}`)
+	case "batch":
+		r.batchBody(rest)
 	case "bare":
 		r.bare(rest)
 	case "take":
@@ -163,9 +165,9 @@ func (r *vectorRun) start() *event.Shaper {
 	return r.shaper
 }
 
-// call sends a call through the decoder, in a batch.
-func (r *vectorRun) call(text string) {
-	req := &event.Request{Source: "source", Body: []byte(`{"batch":[` + text + `]}`)}
+// batchBody sends a batch through the decoder.
+func (r *vectorRun) batchBody(text string) {
+	req := &event.Request{Source: "source", Body: []byte(text)}
 	var d event.Decoder
 	r.offset++
 	r.pending = true
@@ -321,7 +323,7 @@ func (r *vectorRun) discard(where, rest string) {
 
 func instant(t *testing.T, text string) int64 {
 	t.Helper()
-	us, ok := event.ParseTime(text)
+	us, _, ok := table.ParseTimestamp(text)
 	if !ok {
 		t.Fatalf("%s is no time", text)
 	}
