@@ -2,9 +2,17 @@ package lake
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"time"
+
+	"firth/internal/disk"
+	"firth/internal/event"
+	"firth/internal/lake/catalog"
+	"firth/internal/lake/rowfile"
 )
 
 // Names within the catalog, as engines that read the tables see them.
@@ -21,6 +29,7 @@ const (
 	DefaultBytes       = 32 << 20
 	DefaultDedupWindow = 24 * time.Hour
 	DefaultDedupIDs    = 20_000_000
+	DefaultDrain       = 30 * time.Second
 )
 
 // Options say where a lake lives and how it flushes. The zero value of an optional field stands for its default.
@@ -32,33 +41,103 @@ type Options struct {
 	Sources []string // tables that exist from the start; others come with their first row
 
 	Every time.Duration // longest time between two flushes
-	Bytes int           // journaled bodies that make a flush at once
+	Bytes int           // bodies that make a flush at once
+	Drain time.Duration // how long the last flushes may take once the writer is to end
 
 	DedupWindow time.Duration
 	DedupIDs    int
 
-	Nice int // extra niceness of the flushing thread; 0 leaves it as it is
+	Nice int // niceness of the flushing thread; 0 leaves it as it is
 
-	Now func() time.Time
-	Log *slog.Logger
+	FS   disk.FS
+	Now  func() time.Time
+	Rand io.Reader // names of files
+	Log  *slog.Logger
+
+	// step, when set, is told the name of each durable step before it is taken; an error stands for its failure. Tests only.
+	step func(name string) error
+}
+
+func (o Options) withDefaults() Options {
+	o.Every = or(o.Every, DefaultEvery)
+	o.Bytes = or(o.Bytes, DefaultBytes)
+	o.Drain = or(o.Drain, DefaultDrain)
+	o.DedupWindow = or(o.DedupWindow, DefaultDedupWindow)
+	o.DedupIDs = or(o.DedupIDs, DefaultDedupIDs)
+	if o.FS == nil {
+		o.FS = disk.OS{}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.step == nil {
+		o.step = func(string) error { return nil }
+	}
+	return o
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
 }
 
 // State is what a component says of itself in /readyz.
 type State struct {
 	Name  string // component
-	State string // "ok", "starting" or "failing"
+	State string // StateOK, StateStarting or StateFailing
 	Error string
 	Hint  string // what a person can do about it
 }
 
-// Lake is an open lake. Its process is the only one that commits to its tables.
-type Lake struct{ o Options }
+// The states of a component.
+const (
+	StateOK       = "ok"
+	StateStarting = "starting"
+	StateFailing  = "failing"
+)
 
-// Open opens or makes the lake.
-func Open(ctx context.Context, o Options) (*Lake, error) { return nil, errors.ErrUnsupported }
+// Lake is an open lake. Its process is the only one that commits to its tables.
+type Lake struct {
+	o       Options
+	catalog *catalog.Catalog
+	calls   *rowfile.Table[event.Call]
+	dead    *rowfile.Table[event.DeadLetter]
+}
+
+// Open opens or makes the lake, with the tables of the configured sources and that of dead letters.
+func Open(ctx context.Context, o Options) (*Lake, error) {
+	o = o.withDefaults()
+	io, err := catalog.NewFileIO(o.FS, o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open lake: %w", err)
+	}
+	c, err := catalog.Open(ctx, catalog.Options{Path: o.Catalog, Name: CatalogName, Namespace: Namespace, IO: io})
+	if err != nil {
+		return nil, fmt.Errorf("open lake: %w", err)
+	}
+	l := &Lake{o: o, catalog: c, calls: callTable(), dead: deadTable()}
+	if _, err := openTable(ctx, c, DeadLetters, deadSpec); err != nil {
+		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())
+	}
+	for _, name := range o.Sources {
+		if _, err := openTable(ctx, c, name, callSpec); err != nil {
+			return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())
+		}
+	}
+	return l, nil
+}
 
 // Close releases what Open took. The writer must have returned.
-func (l *Lake) Close() error { return nil }
+func (l *Lake) Close() error { return l.catalog.Close() }
 
 // Writer returns the lake's writer, which reads from j. A lake has one.
-func (l *Lake) Writer(j Journal, d Decoder) *Writer { return &Writer{} }
+func (l *Lake) Writer(j Journal, d Decoder) *Writer { return newWriter(l, j, d) }

@@ -3,9 +3,26 @@ package lake
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
+	"firth/internal/disk"
 	"firth/internal/event"
+	"firth/internal/lake/catalog"
+	"firth/internal/lake/rowfile"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrNoTable: the lake has no table of that name.
+	ErrNoTable = catalog.ErrNoTable
+	// ErrFileGone: a file of a snapshot was removed since; a newer snapshot does without it.
+	ErrFileGone = errors.New("a file of the snapshot is gone")
 )
 
 // File is one Parquet file of a table, with the bounds that its manifest states. Times are Unix microseconds.
@@ -20,7 +37,8 @@ type File struct {
 	MinOffset, MaxOffset     uint64
 	MinTS, MaxTS             int64
 	MinReceived, MaxReceived int64
-	MinEvent, MaxEvent       string // prefixes at least: no event of the file sorts below MinEvent or above MaxEvent
+	// No event of the file sorts below MinEvent or above MaxEvent; the two may be shortened.
+	MinEvent, MaxEvent string
 }
 
 // Snapshot is one state of a table. It stays readable until the sweeper's grace has passed.
@@ -35,39 +53,165 @@ type Snapshot struct {
 }
 
 // Reader reads tables, also beside a writer in another process. Safe for concurrent use.
-type Reader struct{}
+type Reader struct {
+	catalog *catalog.Catalog
+	fs      disk.FS
+	calls   *rowfile.Table[event.Call]
+
+	mu     sync.Mutex
+	tables map[string]*seen
+}
+
+// seen is what a reader knows of a table.
+type seen struct {
+	mu       sync.Mutex
+	planner  *planner
+	location string
+	snapshot *Snapshot
+}
 
 // OpenReader opens the catalog for reading. The lake must exist.
 func OpenReader(ctx context.Context, catalogPath string) (*Reader, error) {
-	return nil, errors.ErrUnsupported
+	return openReader(ctx, catalogPath, disk.OS{})
+}
+
+func openReader(ctx context.Context, catalogPath string, fsys disk.FS) (*Reader, error) {
+	io, err := catalog.NewFileIO(fsys, filepath.Dir(catalogPath))
+	if err != nil {
+		return nil, err
+	}
+	c, err := catalog.Open(ctx, catalog.Options{Path: catalogPath, Name: CatalogName, Namespace: Namespace, IO: io, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{catalog: c, fs: fsys, calls: callTable(), tables: map[string]*seen{}}, nil
 }
 
 // Close releases the catalog.
-func (r *Reader) Close() error { return nil }
+func (r *Reader) Close() error { return r.catalog.Close() }
 
 // Sources lists the tables of events, sorted.
-func (r *Reader) Sources(ctx context.Context) ([]string, error) { return nil, errors.ErrUnsupported }
+func (r *Reader) Sources(ctx context.Context) ([]string, error) {
+	tables, err := r.catalog.Tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for name := range tables {
+		if name != DeadLetters {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
 
 // Snapshot returns the present state of a source's table, or of [DeadLetters]. While the table does not change it costs one
 // look into the catalog and returns the same snapshot. An unknown source is ErrNoTable.
 func (r *Reader) Snapshot(ctx context.Context, source string) (*Snapshot, error) {
-	return nil, errors.ErrUnsupported
+	r.mu.Lock()
+	s, ok := r.tables[source]
+	if !ok {
+		s = &seen{planner: newPlanner(source, r.catalog.IO())}
+		r.tables[source] = s
+	}
+	r.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return r.refresh(ctx, source, s)
+}
+
+// maxPlans bounds how often planning follows a table whose old metadata is removed under it.
+const maxPlans = 10
+
+func (r *Reader) refresh(ctx context.Context, source string, s *seen) (*Snapshot, error) {
+	for try := 1; ; try++ {
+		location, err := r.catalog.Current(ctx, source)
+		if err != nil {
+			return nil, err
+		}
+		if location == s.location {
+			return s.snapshot, nil
+		}
+		t, err := r.catalog.Load(ctx, source)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkFormat(t); err != nil {
+			return nil, err
+		}
+		snap, err := s.planner.plan(t.Metadata())
+		if errors.Is(err, fs.ErrNotExist) && try < maxPlans {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("plan table %s: %w", source, err)
+		}
+		s.location, s.snapshot = t.MetadataLocation(), snap
+		return snap, nil
+	}
 }
 
 // Files lists the files of a source that may hold rows received in [from, to).
 func (r *Reader) Files(ctx context.Context, source string, from, to time.Time) ([]*File, error) {
-	return nil, errors.ErrUnsupported
+	snap, err := r.Snapshot(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	var out []*File
+	for _, f := range snap.Files {
+		if f.MaxReceived >= from.UnixMicro() && f.MinReceived < to.UnixMicro() {
+			out = append(out, f)
+		}
+	}
+	return out, nil
 }
 
 // Calls hands fn every row of the log with from <= offset < to, file by file, in the order of (event, ts) within a file.
 // Strings of a call may be kept; byte slices are good until fn returns. An error of fn ends the walk and is returned.
 // A file that is gone (the snapshot is too old) is ErrFileGone: take a new snapshot and start again.
 func (r *Reader) Calls(ctx context.Context, snap *Snapshot, log string, from, to uint64, fn func(*event.Call) error) error {
-	return errors.ErrUnsupported
+	for _, f := range snap.Files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !f.MayHold(log, from, to) {
+			continue
+		}
+		keep := func(c *event.Call) bool { return c.Log == log && c.Offset >= from && c.Offset < to }
+		scan := rowfile.Scan{Probe: []string{colLog, colOffset}}
+		if f.whole(log, from, to) {
+			keep, scan.Probe = nil, nil
+		}
+		err := withFile(r.fs, r.calls, f, func(file *rowfile.File[event.Call]) error { return file.Scan(scan, keep, fn) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// Errors that callers branch on.
-var (
-	ErrNoTable  = errors.New("no such table in the lake")
-	ErrFileGone = errors.New("a file of the snapshot is gone")
-)
+// withFile opens a file of a snapshot for as long as fn runs.
+func withFile[T any](fsys disk.FS, shape *rowfile.Table[T], f *File, fn func(*rowfile.File[T]) error) (err error) {
+	handle, err := fsys.OpenFile(f.Path, os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s", ErrFileGone, f.Path)
+	}
+	if err != nil {
+		return fmt.Errorf("read lake file: %w", err)
+	}
+	defer func() { err = errors.Join(err, handle.Close()) }()
+	file, err := rowfile.Open(shape, handle, f.Bytes)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Path, err)
+	}
+	if file.Rows() != f.Rows {
+		return fmt.Errorf("%s has %d rows, the manifest says %d", f.Path, file.Rows(), f.Rows)
+	}
+	if err := fn(file); err != nil {
+		return fmt.Errorf("%s: %w", f.Path, err)
+	}
+	return nil
+}
+
+func microsTime(micros int64) time.Time { return time.UnixMicro(micros).UTC() }

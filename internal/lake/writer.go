@@ -3,40 +3,247 @@ package lake
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
 	"time"
+
+	"firth/internal/event"
+	"firth/internal/lake/rowfile"
 )
 
-// Writer moves records from the journal to the tables.
-type Writer struct{}
+// Writer moves records from the journal to the tables. Run is called once.
+type Writer struct {
+	l       *Lake
+	journal Journal
+	decoder Decoder
+	log     string
 
-// Run flushes until the context ends; then it flushes what the journal still holds and returns nil. Trouble with the disk,
-// the catalog or the clock is shown by State and tried again without end, except after the context has ended: then it is
-// returned, and the journal keeps what was not flushed.
-func (w *Writer) Run(ctx context.Context) error { return errors.ErrUnsupported }
+	// Owned by the goroutine of Run.
+	calls    *rowfile.Writer[event.Call]
+	letters  *rowfile.Writer[event.DeadLetter]
+	dead     *store
+	sources  map[string]*source
+	batch    *batch
+	next     uint64    // first offset that was not read yet
+	settled  uint64    // every table states that the journal is in it up to here
+	unstated int       // bodies flushed since a table stated that
+	began    time.Time // start of the last flush
+	unsure   bool      // a commit took place whose outcome was unknown: it may not be on disk
 
-// State says how the writer is doing. Safe for concurrent use.
-func (w *Writer) State() State { return State{} }
-
-// Stats are counters since the start, and gauges. Safe for concurrent use.
-func (w *Writer) Stats() Stats { return Stats{} }
-
-// Stats describe a writer's work.
-type Stats struct {
-	Position    uint64    // first offset of the journal that is not yet in the lake
-	Flushed     time.Time // end of the last flush
-	FlushTime   time.Duration
-	Flushes     int64
-	Rows        int64
-	Duplicates  int64
-	DeadLetters int64
-	Files       int64
-	Bytes       int64 // of Parquet
-	Sources     map[string]SourceStats
+	mu    sync.Mutex
+	state State
+	stats Stats
 }
 
-// SourceStats describe one table.
-type SourceStats struct {
-	Rows, Duplicates, Late int64
-	WindowIDs              int64
-	WindowSpan             time.Duration // how far back the dedup window really reaches
+func newWriter(l *Lake, j Journal, d Decoder) *Writer {
+	return &Writer{
+		l: l, journal: j, decoder: d, log: j.Log(),
+		calls: rowfile.NewWriter(l.calls), letters: rowfile.NewWriter(l.dead),
+		sources: map[string]*source{}, batch: newBatch(),
+		state: State{Name: "lake", State: StateStarting},
+		stats: Stats{Sources: map[string]SourceStats{}},
+	}
+}
+
+// Run flushes until the context ends; then it flushes what the journal still holds and returns nil. Trouble with the disk,
+// the catalog or the clock is shown by State and tried again without end, except after the context has ended: then, when
+// the time to drain is up, it is returned, and the journal keeps what was not flushed.
+func (w *Writer) Run(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				done <- fmt.Errorf("lake writer: %v", r)
+			}
+		}()
+		if w.l.o.Nice > 0 {
+			// The thread is not given back: it ends with the goroutine, and its niceness with it.
+			runtime.LockOSThread()
+			if err := beNice(w.l.o.Nice); err != nil {
+				w.l.o.Log.Warn("flush at normal priority", "error", err)
+			}
+		}
+		done <- w.run(ctx)
+	}()
+	return <-done
+}
+
+func (w *Writer) run(ctx context.Context) (err error) {
+	drain, cancel := afterEnd(ctx, w.l.o.Drain)
+	defer cancel()
+	err = w.start(drain)
+	defer func() {
+		for _, s := range w.sources {
+			if cerr := s.window.Close(); cerr != nil {
+				w.l.o.Log.Warn("close dedup window", "table", s.name, "error", cerr)
+			}
+		}
+	}()
+	if err != nil {
+		return fmt.Errorf("start lake writer: %w", err)
+	}
+	w.setOK()
+	cursor := w.journal.Read(w.next)
+	for {
+		more := w.gather(ctx, cursor)
+		if !w.batch.empty() {
+			if err := w.flush(ctx); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+// start opens the tables and finds out where to go on. It is tried until it succeeds or the time to drain is up.
+func (w *Writer) start(ctx context.Context) error {
+	return w.retry(ctx, func() error {
+		tables, err := w.l.catalog.Tables(ctx)
+		if err != nil {
+			return err
+		}
+		if w.dead == nil {
+			if w.dead, err = w.l.openStore(ctx, DeadLetters); err != nil {
+				return err
+			}
+		}
+		reached := uint64(0)
+		for name := range tables {
+			st := w.dead
+			if name != DeadLetters {
+				s, err := w.source(ctx, name)
+				if err != nil {
+					return err
+				}
+				st = s.store
+			}
+			flushed, err := offsets(st.table.Properties(), flushedKey)
+			if err != nil {
+				return err
+			}
+			position, err := st.position(w.log)
+			if err != nil {
+				return err
+			}
+			w.next, reached = max(w.next, flushed[w.log]), max(reached, position)
+		}
+		w.settled = w.next
+		w.stat(func(s *Stats) { s.Position = w.next })
+		return w.checkExtent(reached)
+	})
+}
+
+// Extent is an optional ability of a [Journal]: the least offset it can give, and the one behind the last.
+type Extent interface {
+	Extent() (oldest, next uint64)
+}
+
+// errJournalOlder is final: offsets would be given twice, and rows taken for known ones.
+var errJournalOlder = errors.New("the journal is older than the lake")
+
+func (w *Writer) checkExtent(reached uint64) error {
+	j, ok := w.journal.(Extent)
+	if !ok {
+		return nil
+	}
+	oldest, next := j.Extent()
+	if next < reached {
+		return fmt.Errorf("%w: it ends at offset %d and the lake holds rows up to %d", errJournalOlder, next, reached)
+	}
+	w.next = max(w.next, oldest)
+	return nil
+}
+
+func (w *Writer) source(ctx context.Context, name string) (*source, error) {
+	s, ok := w.sources[name]
+	if !ok {
+		var err error
+		if s, err = w.l.openSource(ctx, name, w.log); err != nil {
+			return nil, err
+		}
+		w.sources[name] = s
+	}
+	return s, nil
+}
+
+// gather reads the journal until a flush is due. It returns false when the context has ended and the journal is empty.
+func (w *Writer) gather(ctx context.Context, cursor Cursor) (more bool) {
+	w.batch.reset()
+	var due time.Time // of the flush, once there is something to flush
+	for {
+		frame, err := cursor.Next()
+		switch {
+		case err == nil:
+			w.take(frame)
+			if due.IsZero() {
+				due = w.due()
+			}
+			if w.batch.bytes >= w.l.o.Bytes || !w.l.o.Now().Before(due) {
+				return true
+			}
+		case !errors.Is(err, io.EOF):
+			w.fail(fmt.Errorf("read journal: %w", err))
+			if !w.batch.empty() || !sleep(ctx, maxPause) {
+				return ctx.Err() == nil
+			}
+		case ctx.Err() != nil:
+			return false
+		default:
+			switch err := w.wait(ctx, due); {
+			case err == nil, ctx.Err() != nil:
+			case errors.Is(err, context.DeadlineExceeded):
+				return true
+			default: // the journal is closed: nothing more can come
+				return false
+			}
+		}
+	}
+}
+
+// due is when what has just been read is to be flushed: one interval after the last flush began, but not before a tenth
+// of it has passed, in which the rest of a burst arrives.
+func (w *Writer) due() time.Time {
+	now, every := w.l.o.Now(), w.l.o.Every
+	soon, regular := now.Add(every/10), w.began.Add(every)
+	if regular.After(soon) && regular.Before(now.Add(every)) {
+		return regular
+	}
+	return soon
+}
+
+// wait returns nil when the journal has more, and context.DeadlineExceeded when the flush is due.
+func (w *Writer) wait(ctx context.Context, due time.Time) error {
+	if !due.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, due.Sub(w.l.o.Now()))
+		defer cancel()
+	}
+	return w.journal.Wait(ctx, w.next)
+}
+
+// reasonUndecodable is the dead letter of a record that the decoder does not take, which is what another version wrote.
+const reasonUndecodable = "undecodable_record"
+
+// take decodes a frame into the batch. Rows that a table has already are left out when they are flushed.
+func (w *Writer) take(f Frame) {
+	err := w.decoder.Decode(f, w.log,
+		func(source string, c *event.Call) error {
+			w.batch.add(source, c)
+			return nil
+		},
+		func(d *event.DeadLetter) error {
+			w.batch.addDead(d)
+			return nil
+		})
+	if err != nil {
+		w.l.o.Log.Error("a record of the journal cannot be decoded; it goes to the dead letters", "offset", f.Offset, "error", err)
+		w.batch.addDead(&event.DeadLetter{ReceivedAt: f.ReceivedAt, Reason: reasonUndecodable, Payload: f.Payload, Log: w.log, Offset: f.Offset})
+	}
+	w.batch.frames++
+	w.next = f.Offset + uint64(max(f.Count, 1))
+	w.batch.to = w.next
 }

@@ -1,0 +1,296 @@
+// Package catalog is an Iceberg SQL catalog on an SQLite file, for tables on local disk that survive a power cut.
+//
+// The tables of the catalog are those of the Iceberg JDBC catalog, so that other engines open the file as it stands. A
+// commit is durable when it returns: data, manifests and metadata are synced before the row that makes them current, and
+// the row is committed with synchronous=FULL.
+package catalog
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"database/sql"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"firth/internal/disk"
+)
+
+//go:embed schema.sql
+var schemaSQL string
+
+// ErrNoTable says that the catalog has no table of that name.
+var ErrNoTable = errors.New("no such table")
+
+// Catalog holds the tables of one namespace. It is safe for concurrent use; each table has one committer.
+type Catalog struct {
+	db        *sql.DB
+	path      string
+	io        *FileIO
+	name      string
+	namespace string
+
+	mu     sync.Mutex
+	loaded map[string]loaded // by table: what was loaded or committed last
+}
+
+type loaded struct {
+	location string
+	metadata table.Metadata
+}
+
+// Options say which catalog to open.
+type Options struct {
+	Path      string // of the SQLite file
+	Name      string // of the catalog, as readers give it
+	Namespace string
+	IO        *FileIO
+	ReadOnly  bool
+}
+
+// Open opens a catalog, and makes it unless it is for reading.
+func Open(ctx context.Context, o Options) (*Catalog, error) {
+	c := &Catalog{path: o.Path, io: o.IO, name: o.Name, namespace: o.Namespace, loaded: map[string]loaded{}}
+	if o.ReadOnly {
+		if _, err := os.Stat(o.Path); err != nil {
+			return nil, fmt.Errorf("open catalog: %w", err)
+		}
+	}
+	var err error
+	if c.db, err = sql.Open("sqlite", dsn(o.Path, o.ReadOnly)); err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	if o.ReadOnly {
+		err = c.db.PingContext(ctx)
+	} else {
+		c.db.SetMaxOpenConns(1)
+		err = c.create(ctx, o.Path)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", o.Path, err), c.db.Close())
+	}
+	return c, nil
+}
+
+// dsn asks for the write-ahead log: a commit is one append and one sync, readers in other processes neither wait nor make
+// the writer wait, and every SQLite reads it.
+func dsn(path string, readOnly bool) string {
+	q := url.Values{"_pragma": {"busy_timeout(10000)"}}
+	if readOnly {
+		q.Set("mode", "ro")
+	} else {
+		q["_pragma"] = append(q["_pragma"], "journal_mode(WAL)", "synchronous(FULL)")
+		q.Set("_txlock", "immediate")
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+func (c *Catalog) create(ctx context.Context, path string) error {
+	if _, err := c.db.ExecContext(ctx, schemaSQL); err != nil {
+		return err
+	}
+	if _, err := c.db.ExecContext(ctx, "INSERT OR IGNORE INTO iceberg_namespace_properties VALUES (?, ?, 'exists', 'true')",
+		c.name, c.namespace); err != nil {
+		return err
+	}
+	return disk.OS{}.SyncDir(filepath.Dir(path))
+}
+
+// Close closes the database. The last one to close moves the write-ahead log into it.
+func (c *Catalog) Close() error { return c.db.Close() }
+
+// IO is the file access of the catalog's tables.
+func (c *Catalog) IO() *FileIO { return c.io }
+
+// Tables returns the location of the current metadata of every table by its name.
+func (c *Catalog) Tables(ctx context.Context) (names map[string]string, err error) {
+	rows, err := c.db.QueryContext(ctx,
+		"SELECT table_name, metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ?", c.name, c.namespace)
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	names = map[string]string{}
+	for rows.Next() {
+		var name string
+		var location sql.NullString
+		if err := rows.Scan(&name, &location); err != nil {
+			return nil, fmt.Errorf("list tables: %w", err)
+		}
+		names[name] = location.String
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	return names, nil
+}
+
+// Current returns the location of a table's current metadata.
+func (c *Catalog) Current(ctx context.Context, name string) (string, error) {
+	var location sql.NullString
+	err := c.db.QueryRowContext(ctx,
+		"SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",
+		c.name, c.namespace, name).Scan(&location)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !location.Valid {
+		return "", fmt.Errorf("%w: %s", ErrNoTable, name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("look up table %s: %w", name, err)
+	}
+	return location.String, nil
+}
+
+// Load returns a table as it is now.
+func (c *Catalog) Load(ctx context.Context, name string) (*table.Table, error) {
+	return c.LoadTable(ctx, table.Identifier{c.namespace, name})
+}
+
+// maxLoads bounds how often a load follows a table whose old metadata is removed under it.
+const maxLoads = 10
+
+// LoadTable implements the library's catalog.
+func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
+	name := ident[len(ident)-1]
+	for try := 1; ; try++ {
+		location, err := c.Current(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		metadata, err := c.metadata(name, location)
+		if errors.Is(err, fs.ErrNotExist) && try < maxLoads {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("load table %s: %w", name, err)
+		}
+		return c.table(name, metadata, location), nil
+	}
+}
+
+func (c *Catalog) table(name string, metadata table.Metadata, location string) *table.Table {
+	return table.New(table.Identifier{c.namespace, name}, metadata, location,
+		func(context.Context) (iceio.IO, error) { return c.io, nil }, c)
+}
+
+// metadata reads the metadata at a location, unless it was what was loaded or committed last.
+func (c *Catalog) metadata(name, location string) (table.Metadata, error) {
+	c.mu.Lock()
+	last := c.loaded[name]
+	c.mu.Unlock()
+	if last.location == location {
+		return last.metadata, nil
+	}
+	text, err := c.io.ReadFile(location)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasSuffix(location, ".gz.metadata.json") {
+		if text, err = gunzip(text); err != nil {
+			return nil, fmt.Errorf("unpack %s: %w", location, err)
+		}
+	}
+	metadata, err := table.ParseMetadataBytes(text)
+	if err != nil {
+		return nil, fmt.Errorf("parse %s: %w", location, err)
+	}
+	c.remember(name, location, metadata)
+	return metadata, nil
+}
+
+func (c *Catalog) remember(name, location string, metadata table.Metadata) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.loaded[name] = loaded{location, metadata}
+}
+
+func gunzip(b []byte) (out []byte, err error) {
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return io.ReadAll(r)
+}
+
+// Spec is what a new table is made of.
+type Spec struct {
+	Schema     *iceberg.Schema
+	Partitions iceberg.PartitionSpec
+	Order      table.SortOrder
+	Properties iceberg.Properties
+}
+
+// Create makes a table without rows below the root of the catalog's files. Two that create the same table at a time get
+// the same one.
+func (c *Catalog) Create(ctx context.Context, name string, s Spec) (*table.Table, error) {
+	location := Location(filepath.Join(c.io.root, name))
+	metadata, err := table.NewMetadata(s.Schema, &s.Partitions, s.Order, location, s.Properties)
+	if err != nil {
+		return nil, fmt.Errorf("create table %s: %w", name, err)
+	}
+	at, err := c.write(metadata, 0)
+	if err != nil {
+		return nil, fmt.Errorf("create table %s: %w", name, err)
+	}
+	_, err = c.db.ExecContext(ctx, "INSERT OR IGNORE INTO iceberg_tables VALUES (?, ?, ?, 'TABLE', ?, NULL)", c.name, c.namespace, name, at)
+	if err != nil {
+		return nil, fmt.Errorf("create table %s: %w", name, err)
+	}
+	return c.Load(ctx, name)
+}
+
+// write puts metadata on disk, durably together with all that was created before, and returns its location.
+func (c *Catalog) write(metadata table.Metadata, number int) (string, error) {
+	provider, err := table.LoadLocationProvider(metadata.Location(), metadata.Properties())
+	if err != nil {
+		return "", err
+	}
+	at, err := provider.NewTableMetadataFileLocation(number)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(metadata)
+	if err != nil {
+		return "", fmt.Errorf("encode metadata: %w", err)
+	}
+	if strings.HasSuffix(at, ".gz.metadata.json") {
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		if _, err := w.Write(text); err != nil {
+			return "", fmt.Errorf("pack metadata: %w", err)
+		}
+		if err := w.Close(); err != nil {
+			return "", fmt.Errorf("pack metadata: %w", err)
+		}
+		text = packed.Bytes()
+	}
+	if err := c.io.WriteFile(at, text); err != nil {
+		return "", fmt.Errorf("write metadata: %w", err)
+	}
+	return at, c.io.Settle()
+}
+
+// number is the running number of a metadata file, which its name begins with.
+func number(location string) (int, error) {
+	digits, _, _ := strings.Cut(location[strings.LastIndexByte(location, '/')+1:], "-")
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return 0, fmt.Errorf("metadata location %q has no number", location)
+	}
+	return n, nil
+}

@@ -1,0 +1,78 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/apache/iceberg-go/table"
+)
+
+// CommitTable implements the library's catalog: it applies updates to a table that meets the requirements. An error that
+// is not table.ErrCommitFailed leaves open whether the commit took place: load the table and see, and see [Catalog.Confirm].
+func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	current, err := c.LoadTable(ctx, ident)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+	}
+	name := ident[len(ident)-1]
+	for _, r := range reqs {
+		if err := r.Validate(current.Metadata()); err != nil {
+			return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+		}
+	}
+	metadata, err := table.UpdateTableMetadata(current.Metadata(), updates, current.MetadataLocation())
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+	}
+	n, err := number(current.MetadataLocation())
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+	}
+	location, err := c.write(metadata, n+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+	}
+	if err := c.exchange(ctx, name, current.MetadataLocation(), location); err != nil {
+		return nil, "", err
+	}
+	c.remember(name, location, metadata)
+	return metadata, location, nil
+}
+
+// exchange points the table's row from one metadata file to the next.
+func (c *Catalog) exchange(ctx context.Context, name, from, to string) error {
+	const swap = `UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?, iceberg_type = 'TABLE'
+		WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?`
+	result, err := c.db.ExecContext(ctx, swap, to, from, c.name, c.namespace, name, from)
+	if err != nil {
+		return fmt.Errorf("commit table %s: %w", name, err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("commit table %s: %w", name, err)
+	}
+	if n == 0 {
+		return fmt.Errorf("%w: table %s was changed by another committer", table.ErrCommitFailed, name)
+	}
+	return nil
+}
+
+// Confirm makes sure that what the catalog shows is on disk. It is for commits whose outcome was unknown: after a failed
+// sync a row may be seen that a power cut would take back. So the write-ahead log is moved into the database, which is
+// written and synced anew, and the empty log is synced.
+func (c *Catalog) Confirm(ctx context.Context) error {
+	var busy, log, moved int
+	if err := c.db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &moved); err != nil {
+		return fmt.Errorf("sync catalog: %w", err)
+	}
+	if busy != 0 {
+		return errors.New("sync catalog: a reader holds it back")
+	}
+	f, err := os.OpenFile(c.path+"-wal", os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("sync catalog: %w", err)
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

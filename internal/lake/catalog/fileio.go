@@ -1,0 +1,199 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	iceio "github.com/apache/iceberg-go/io"
+
+	"firth/internal/disk"
+)
+
+// FileIO is the file access of tables on local disk: locations are file:// URIs, and what is written is durable once Close
+// of the file and then Settle have returned nil. It is safe for concurrent use.
+//
+// The library itself never syncs, so nothing may be written past this type before a catalog row names it.
+type FileIO struct {
+	fs   disk.FS
+	root string // folder below which all tables live; it is taken to be durable
+
+	mu      sync.Mutex
+	durable map[string]bool // folders whose own name is durable
+	dirty   map[string]bool // folders with names that are not durable yet
+}
+
+var _ iceio.WriteFileIO = (*FileIO)(nil)
+
+// NewFileIO returns the file access for tables below root, an absolute path, which it creates.
+func NewFileIO(fsys disk.FS, root string) (*FileIO, error) {
+	root = filepath.Clean(root)
+	if err := disk.MakeDir(fsys, root, 0o755); err != nil {
+		return nil, err
+	}
+	return &FileIO{fs: fsys, root: root, durable: map[string]bool{root: true}, dirty: map[string]bool{}}, nil
+}
+
+// Location is the URI of an absolute path.
+func Location(path string) string { return (&url.URL{Scheme: "file", Path: path}).String() }
+
+// Path is the absolute path of a file:// location.
+func Path(location string) (string, error) {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "", fmt.Errorf("location %q: %w", location, err)
+	}
+	if u.Scheme != "file" || u.Host != "" || !strings.HasPrefix(u.Path, "/") {
+		return "", fmt.Errorf("location %q is not a file:// path", location)
+	}
+	return filepath.Clean(u.Path), nil
+}
+
+// Open implements the library's IO.
+func (f *FileIO) Open(location string) (iceio.File, error) {
+	path, err := Path(location)
+	if err != nil {
+		return nil, err
+	}
+	file, err := f.fs.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("stat %s: %w", path, err), file.Close())
+	}
+	return &readFile{io.NewSectionReader(file, 0, info.Size()), file}, nil
+}
+
+// ReadFile implements the library's IO.
+func (f *FileIO) ReadFile(location string) ([]byte, error) {
+	path, err := Path(location)
+	if err != nil {
+		return nil, err
+	}
+	return disk.ReadFile(f.fs, path)
+}
+
+// Remove implements the library's IO. The removal need not be durable: a file that comes back is an orphan.
+func (f *FileIO) Remove(location string) error {
+	path, err := Path(location)
+	if err != nil {
+		return err
+	}
+	return f.fs.Remove(path)
+}
+
+// Create makes a new file. Close makes its content durable, Settle its name.
+func (f *FileIO) Create(location string) (iceio.FileWriter, error) {
+	path, err := Path(location)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.makeDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	file, err := f.fs.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	f.mark(filepath.Dir(path))
+	return &writeFile{path: path, file: file}, nil
+}
+
+// WriteFile implements the library's IO.
+func (f *FileIO) WriteFile(location string, content []byte) error {
+	w, err := f.Create(location)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(content); err != nil {
+		return errors.Join(err, w.Close())
+	}
+	return w.Close()
+}
+
+// Settle makes the names of all files created so far durable.
+func (f *FileIO) Settle() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for dir := range f.dirty {
+		if err := f.fs.SyncDir(dir); err != nil {
+			return &disk.SyncError{Path: dir, Err: err}
+		}
+		delete(f.dirty, dir)
+	}
+	return nil
+}
+
+func (f *FileIO) mark(dir string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dirty[dir] = true
+}
+
+// makeDir creates a folder below the root and makes its name durable, also where it exists already: an earlier attempt may
+// have failed between the two.
+func (f *FileIO) makeDir(dir string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var chain []string
+	for at := dir; !f.durable[at]; at = filepath.Dir(at) {
+		if at == filepath.Dir(at) || !strings.HasPrefix(at, f.root) {
+			return fmt.Errorf("%s does not lie below %s", dir, f.root)
+		}
+		chain = append(chain, at)
+	}
+	if len(chain) == 0 {
+		return nil
+	}
+	if err := f.fs.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("create folder: %w", err)
+	}
+	for i := len(chain) - 1; i >= 0; i-- {
+		parent := filepath.Dir(chain[i])
+		if err := f.fs.SyncDir(parent); err != nil {
+			return &disk.SyncError{Path: parent, Err: err}
+		}
+		f.durable[chain[i]] = true
+	}
+	return nil
+}
+
+type readFile struct {
+	*io.SectionReader
+	file disk.File
+}
+
+func (r *readFile) Stat() (fs.FileInfo, error) { return r.file.Stat() }
+func (r *readFile) Close() error               { return r.file.Close() }
+
+type writeFile struct {
+	path   string
+	file   disk.File
+	closed bool
+}
+
+func (w *writeFile) Write(b []byte) (int, error) { return w.file.Write(b) }
+
+func (w *writeFile) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{w.file}, r)
+}
+
+// Close syncs and closes. The library closes some files twice: only the first call counts.
+func (w *writeFile) Close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	if err := w.file.Datasync(); err != nil {
+		return errors.Join(&disk.SyncError{Path: w.path, Err: err}, w.file.Close())
+	}
+	return w.file.Close()
+}

@@ -1,0 +1,118 @@
+package rowfile
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// Sizes of what is written. A row group is what an engine skips as a whole, so it is kept small enough that one event of a
+// day does not fill it; a page is what zstd sees at once, so it is kept large.
+const (
+	RowsPerGroup  = 32_768
+	pageBytes     = 1 << 20
+	batchRows     = 1_024
+	bloomBits     = 12
+	indexBytes    = 64 // how much of a bound the page index keeps
+	outputBuffer  = 256 << 10
+	dictionaryCap = 4 << 20
+)
+
+// Writer writes files of one table, one after the other, and keeps its buffers between them. It serves one goroutine.
+type Writer[T any] struct {
+	table  *Table[T]
+	writer *parquet.Writer
+	values []parquet.Value
+}
+
+// NewWriter returns a writer of files of the table.
+func NewWriter[T any](t *Table[T]) *Writer[T] {
+	return &Writer[T]{table: t, writer: parquet.NewWriter(io.Discard, t.options()...), values: make([]parquet.Value, 0, batchRows)}
+}
+
+// Write writes one file of rows, which must be in the table's order, and says what it holds. After an error the output
+// is of no use.
+func (w *Writer[T]) Write(out io.Writer, rows []*T) (*Stats, error) {
+	w.writer.Reset(out)
+	stats := newStats(w.table, len(rows))
+	for group := range slices.Chunk(rows, RowsPerGroup) {
+		for i, cw := range w.writer.ColumnWriters() {
+			c := &w.table.columns[i]
+			for batch := range slices.Chunk(group, batchRows) {
+				w.values = c.appendValues(w.values[:0], i, batch, &stats.Columns[i])
+				if _, err := cw.WriteRowValues(w.values); err != nil {
+					return nil, fmt.Errorf("write column %s: %w", c.Name, err)
+				}
+			}
+		}
+		if err := w.writer.Flush(); err != nil {
+			return nil, fmt.Errorf("write row group: %w", err)
+		}
+	}
+	if err := w.writer.Close(); err != nil {
+		return nil, fmt.Errorf("write footer: %w", err)
+	}
+	stats.addFooter(w.writer.File())
+	clear(w.values[:cap(w.values)]) // lets go of the rows
+	return stats, nil
+}
+
+func (t *Table[T]) options() []parquet.WriterOption {
+	o := []parquet.WriterOption{
+		t.schema,
+		parquet.CreatedBy("firth", "1", ""),
+		parquet.DataPageVersion(1),
+		parquet.DataPageStatistics(false), // the page index has them
+		parquet.PageBufferSize(pageBytes),
+		parquet.WriteBufferSize(outputBuffer),
+		parquet.DictionaryMaxBytes(dictionaryCap),
+		parquet.ColumnIndexSizeLimit(func([]string) int { return indexBytes }),
+	}
+	var blooms []parquet.BloomFilterColumn
+	for i := range t.columns {
+		c := &t.columns[i]
+		if c.Bloom {
+			blooms = append(blooms, parquet.SplitBlockFilter(bloomBits, c.Name))
+		}
+		if c.Kind == JSON {
+			o = append(o, parquet.SkipPageBounds(c.Name))
+		}
+	}
+	if blooms != nil {
+		o = append(o, parquet.BloomFilters(blooms...))
+	}
+	var sorting []parquet.SortingColumn
+	for _, name := range t.sorting {
+		sorting = append(sorting, parquet.NullsFirst(parquet.Ascending(name)))
+	}
+	return append(o, parquet.SortingWriterConfig(parquet.SortingColumns(sorting...)))
+}
+
+// appendValues takes one column out of the rows and counts what it sees.
+func (c *Column[T]) appendValues(dst []parquet.Value, index int, rows []*T, stats *ColumnStats) []parquet.Value {
+	null := parquet.NullValue().Level(0, 0, index)
+	if c.textual() {
+		for _, row := range rows {
+			if b := c.Bytes(row); len(b) > 0 {
+				stats.text(b)
+				dst = append(dst, parquet.ByteArrayValue(b).Level(0, 1, index))
+			} else {
+				stats.Nulls++
+				dst = append(dst, null)
+			}
+		}
+		return dst
+	}
+	for _, row := range rows {
+		if v, ok := c.Number(row); ok {
+			stats.number(v)
+			dst = append(dst, parquet.Int64Value(v).Level(0, 1, index))
+		} else {
+			stats.Nulls++
+			dst = append(dst, null)
+		}
+	}
+	return dst
+}

@@ -1,0 +1,148 @@
+package lake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"firth/internal/lake/catalog"
+	"firth/internal/lake/rowfile"
+)
+
+// Properties of a table that Firth reads and writes. Each ends with the UUID of a journal.
+const (
+	// positionKey: every row of the journal below this offset that belongs to the table is in it.
+	positionKey = "firth.position."
+	// flushedKey: every row of the journal below this offset is in the table it belongs to, whichever that is.
+	flushedKey = "firth.flushed."
+	// formatKey is the version of the table's shape.
+	formatKey     = "firth.format"
+	formatVersion = "1"
+)
+
+// keepSnapshots bounds a table's history, and with it the cost of a commit: the metadata of a table lists all of them.
+const keepSnapshots = 100
+
+// dayFieldID is the field id of the partition by day.
+const dayFieldID = 1000
+
+// tableProperties keep metadata small: manifests are merged, what is outdated is removed, the rest is packed.
+func tableProperties() iceberg.Properties {
+	return iceberg.Properties{
+		formatKey:                                 formatVersion,
+		table.PropertyFormatVersion:               "2",
+		table.ManifestMergeEnabledKey:             "true",
+		table.ManifestMinMergeCountKey:            "50",
+		table.ManifestTargetSizeBytesKey:          "2097152",
+		table.ManifestMergeMaxConcurrencyKey:      "1",
+		table.MetadataDeleteAfterCommitEnabledKey: "true",
+		table.MetadataPreviousVersionsMaxKey:      "10",
+		table.MetadataCompressionKey:              table.MetadataCompressionCodecGzip,
+		table.ParquetCompressionKey:               "zstd",
+	}
+}
+
+func callSpec() (catalog.Spec, error) {
+	return tableSpec(icebergFields(callColumns()), "ts_day", idTS, idEvent, idTS)
+}
+
+func deadSpec() (catalog.Spec, error) {
+	return tableSpec(icebergFields(deadColumns()), "received_at_day", idDeadReceivedAt, idDeadReceivedAt)
+}
+
+func icebergFields[T any](columns []rowfile.Column[T]) []iceberg.NestedField {
+	var out []iceberg.NestedField
+	for _, c := range columns {
+		f := iceberg.NestedField{ID: c.ID, Name: c.Name, Type: iceberg.PrimitiveTypes.String}
+		switch c.Kind {
+		case rowfile.Long:
+			f.Type = iceberg.PrimitiveTypes.Int64
+		case rowfile.Time:
+			f.Type = iceberg.PrimitiveTypes.TimestampTz
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func tableSpec(fields []iceberg.NestedField, dayName string, daySource int, sorting ...int) (catalog.Spec, error) {
+	var order []table.SortField
+	for _, id := range sorting {
+		order = append(order, table.SortField{
+			SourceIDs: []int{id}, Transform: iceberg.IdentityTransform{}, Direction: table.SortASC, NullOrder: table.NullsFirst,
+		})
+	}
+	sortOrder, err := table.NewSortOrder(table.InitialSortOrderID, order)
+	if err != nil {
+		return catalog.Spec{}, fmt.Errorf("sort order: %w", err)
+	}
+	return catalog.Spec{
+		Schema: iceberg.NewSchema(0, fields...),
+		Partitions: iceberg.NewPartitionSpec(iceberg.PartitionField{
+			SourceIDs: []int{daySource}, FieldID: dayFieldID, Name: dayName, Transform: iceberg.DayTransform{},
+		}),
+		Order:      sortOrder,
+		Properties: tableProperties(),
+	}, nil
+}
+
+// openTable loads a table, and makes it where it is missing.
+func openTable(ctx context.Context, c *catalog.Catalog, name string, spec func() (catalog.Spec, error)) (*table.Table, error) {
+	t, err := c.Load(ctx, name)
+	if errors.Is(err, catalog.ErrNoTable) {
+		s, err := spec()
+		if err != nil {
+			return nil, fmt.Errorf("create table %s: %w", name, err)
+		}
+		return c.Create(ctx, name, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, checkFormat(t)
+}
+
+func checkFormat(t *table.Table) error {
+	v := t.Properties().Get(formatKey, "")
+	if v == formatVersion {
+		return nil
+	}
+	return fmt.Errorf("table %s has the format %q and this version of Firth knows %q only: run the version that wrote it, or a newer one",
+		strings.Join(t.Identifier(), "."), v, formatVersion)
+}
+
+// offsets reads the offsets by journal under a prefix of property names.
+func offsets(p iceberg.Properties, prefix string) (map[string]uint64, error) {
+	out := map[string]uint64{}
+	for key, value := range p {
+		log, ok := strings.CutPrefix(key, prefix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(value, 10, 63)
+		if err != nil {
+			return nil, fmt.Errorf("table property %s: %w", key, err)
+		}
+		out[log] = n
+	}
+	return out, nil
+}
+
+const microsPerDay = int64(24 * time.Hour / time.Microsecond)
+
+// dayOf is the day of a time in Unix microseconds, counted from 1970-01-01.
+func dayOf(micros int64) int64 {
+	day := micros / microsPerDay
+	if micros%microsPerDay < 0 {
+		day--
+	}
+	return day
+}
+
+func dayTime(day int64) time.Time { return time.Unix(day*24*60*60, 0).UTC() }
