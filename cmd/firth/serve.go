@@ -27,5 +27,6 @@ and ends with exit code 0. A 200 on a write route means that the events are on d
 	cmd.Flags().StringVarP(&o.Config, "config", "c", "", "configuration file (default firth.yaml; - reads standard input)")
 	cmd.Flags().StringSliceVar(&o.Roles, "roles", nil, "run only these roles: collect,write or load,query (default all)")
 	cmd.Flags().StringVar(&o.LogFormat, "log", "text", "log format: text or json")
+	cmd.Flags().StringVar(&o.Profile, "cpuprofile", "", "write CPU profiles of both processes into this folder when they end")
 	return cmd
 }

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"log/slog"
+
 	"firth/internal/event"
 	"firth/internal/journal"
 	"firth/internal/lake"
@@ -42,15 +44,22 @@ func (d *callDecoder) Decode(f lake.Frame, log string, call func(string, *event.
 }
 
 // batchShaper hands what a shaper made to the loader as a batch.
-type batchShaper struct{ *event.Shaper }
+type batchShaper struct {
+	*event.Shaper
+	source string
+	log    *slog.Logger
+}
 
-func newShaper(rules name.Rules) func(source string) load.Shaper {
+func newShaper(rules name.Rules, log *slog.Logger) func(source string) load.Shaper {
 	return func(source string) load.Shaper {
-		return batchShaper{event.NewShaper(source, rules, event.ShapeOptions{})}
+		return batchShaper{event.NewShaper(source, rules, event.ShapeOptions{}), source, log}
 	}
 }
 
 func (b batchShaper) Take() *warehouse.Batch {
 	l := b.Shaper.Take()
+	for _, notice := range l.Notices {
+		b.log.Warn("tables", "source", b.source, "notice", notice)
+	}
 	return &warehouse.Batch{Tables: l.Tables, Upserts: l.Upserts, Discards: l.Discards}
 }

@@ -76,6 +76,9 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 		args: []string{"serve", "--roles", "load,query", "-c", "-", "--log", o.LogFormat}, stdin: cfg.Text,
 		pidFile: dir.childPID(), stderr: o.Stderr, log: log, grace: childGrace,
 	}
+	if o.Profile != "" {
+		p.child.args = append(p.child.args, "--cpuprofile", o.Profile)
+	}
 	p.poll = newChildState(dir.socket(), p.child.pid.Load, log)
 	if !withChild {
 		p.child = nil

@@ -24,9 +24,11 @@ type ServeOptions struct {
 	Config    string   // path; "" is firth.yaml, "-" is Stdin
 	Roles     []string // empty: all
 	LogFormat string
-	Version   string
-	Stdin     io.Reader
-	Stderr    io.Writer
+	// Profile is a folder for CPU profiles of both halves, written when they end; empty: none.
+	Profile string
+	Version string
+	Stdin   io.Reader
+	Stderr  io.Writer
 
 	// configuration is used in place of Config when it is set.
 	configuration *config.Config
@@ -62,6 +64,11 @@ func Serve(ctx context.Context, o ServeOptions) error {
 		return fmt.Errorf("find data folder: %w", err)
 	}
 	sorted := slices.Sorted(slices.Values(o.Roles))
+	stopProfile, err := startProfile(o.Profile, strings.Join(append([]string{"firth"}, sorted...), "-"))
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
 	switch {
 	case len(o.Roles) == 0 || slices.Equal(sorted, []string{"collect", "load", "query", "write"}):
 		return runParent(ctx, cfg, folders{dir}, log, o, true)
