@@ -132,14 +132,17 @@ func (l *ledger) work(t testing.TB, fsys *disktest.FS, o journal.Options) error 
 	return nil
 }
 
-// crashes are the ways in which the unsynced part of a disk may be found after the power went.
-func crashes(fsys *disktest.FS) map[string]*disktest.FS {
-	return map[string]*disktest.FS{
+// crashes are some of the ways in which the unsynced part of a disk may be found after the power went.
+func crashes(fsys *disktest.FS, seed int) map[string]*disktest.FS {
+	found := map[string]*disktest.FS{
 		"nothing unsynced kept": fsys.Crash(nil, 0),
 		"all kept":              fsys.Crash(nil, 1),
-		"half kept":             fsys.Crash(rand.New(rand.NewPCG(1, 1)), 0.5),
-		"most kept":             fsys.Crash(rand.New(rand.NewPCG(2, 2)), 0.9),
 	}
+	for i := range 5 {
+		rng := rand.New(rand.NewPCG(uint64(seed), uint64(i)))
+		found[fmt.Sprint("some kept ", i)] = fsys.Crash(rng, rng.Float64())
+	}
+	return found
 }
 
 // afterCrash opens what a crash left, checks it, works on, and checks again after another crash.
@@ -208,9 +211,26 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		if err := l.work(t, fsys, crashOptions()); err != nil && !errors.Is(err, disktest.ErrPowerOff) {
 			t.Fatalf("operation %d: %v", at, err)
 		}
-		for how, found := range crashes(fsys) {
+		for how, found := range crashes(fsys, at) {
 			t.Run(fmt.Sprintf("%d/%s", at, how), func(t *testing.T) { l.afterCrash(t, found, crashOptions()) })
 		}
+	}
+}
+
+// The process dies at every single operation that changes the disk, and only later the power goes: what the first process
+// had written but not synced was there for the second one to see.
+func TestKillAtEveryOperation(t *testing.T) {
+	for at := 0; ; at++ {
+		fsys, l := disktest.New(), newLedger()
+		fsys.Fault(disktest.PowerOffAt(at))
+		if err := l.work(t, fsys, crashOptions()); err != nil && !errors.Is(err, disktest.ErrPowerOff) {
+			t.Fatalf("operation %d: %v", at, err)
+		}
+		if fsys.Ops() <= at {
+			return
+		}
+		fsys.Fault(nil)
+		t.Run(fmt.Sprint(at), func(t *testing.T) { l.afterCrash(t, fsys, crashOptions()) })
 	}
 }
 
@@ -241,7 +261,7 @@ func TestCrashDuringRecovery(t *testing.T) {
 				}
 				break // the recovery has fewer operations
 			}
-			for how, found := range crashes(again) {
+			for how, found := range crashes(again, at) {
 				t.Run(fmt.Sprintf("%d/%d/%s", seed, at, how), func(t *testing.T) { l.afterCrash(t, found, crashOptions()) })
 			}
 		}

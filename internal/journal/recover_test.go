@@ -70,6 +70,7 @@ func TestTornTail(t *testing.T) {
 		if n := len(mustRead(t, j.Journal, 0)); n != len(frames)+1 {
 			t.Fatalf("%d bytes: %d frames after one more than %d", size, n, len(frames))
 		}
+		_ = j.stop()
 	}
 	if len(kept) < 3 || !kept[len(all)] {
 		t.Errorf("the cuts left %v frames", kept)

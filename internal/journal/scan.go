@@ -94,7 +94,7 @@ func (s *scanner) bytes(n int) ([]byte, error) {
 	if have := s.start + int64(len(s.buf)) - s.pos; s.pos < s.start || have < int64(n) {
 		size := int(min(int64(max(n, chunk)), s.limit-s.pos))
 		if cap(s.buf) < size || cap(s.buf) > 4*max(size, chunk) {
-			s.buf = make([]byte, 0, max(size, chunk))
+			s.buf = make([]byte, 0, max(size, min(2*cap(s.buf), chunk)))
 		}
 		got, err := s.file.ReadAt(s.buf[:size], s.pos)
 		s.buf, s.start = s.buf[:got], s.pos
