@@ -16,34 +16,27 @@ import (
 	"firth/internal/lake/window"
 )
 
-// statedBytes is how much may be flushed before some table states how far the journal is in the lake, though no table
-// got a row: what is not stated is read again at the next start.
-const statedBytes = 8 << 20
-
 // flush brings the batch into the tables, table by table. It returns an error only after the context has ended.
 func (w *Writer) flush(ctx context.Context) error {
 	w.began = w.l.o.Now()
 	drain, cancel := afterEnd(ctx, w.l.o.Drain)
 	defer cancel()
-	sp := span{log: w.log, from: w.settled, to: w.batch.to}
-	stated := false
-	if len(w.batch.letter) > 0 {
-		err := w.retry(drain, func() error { return w.flushDead(drain, sp) })
-		if err != nil {
-			return err
-		}
-		stated = true
-	}
-	for _, name := range w.batch.sources() {
-		var committed bool
-		err := w.retry(drain, func() (err error) {
-			committed, err = w.flushSource(drain, name, sp)
+	sp := span{log: w.log, from: w.flushed, to: w.batch.to}
+	stated := false // by a table that was committed
+	flushTable := func(fn func() (bool, error)) error {
+		return w.retry(drain, func() error {
+			committed, err := fn()
+			stated = stated || committed
 			return err
 		})
-		if err != nil {
+	}
+	if err := flushTable(func() (bool, error) { return w.flushDead(drain, sp) }); err != nil {
+		return err
+	}
+	for _, name := range w.batch.sources() {
+		if err := flushTable(func() (bool, error) { return w.flushSource(drain, name, sp) }); err != nil {
 			return err
 		}
-		stated = stated || committed
 	}
 	if w.unsure {
 		if err := w.retry(drain, func() error { return w.l.catalog.Confirm(drain) }); err != nil {
@@ -51,21 +44,10 @@ func (w *Writer) flush(ctx context.Context) error {
 		}
 		w.unsure = false
 	}
-	w.unstated += w.batch.bytes
-	if !stated && w.unstated >= statedBytes {
-		if err := w.retry(drain, func() error { return w.dead.commit(drain, nil, sp) }); err != nil {
-			return err
-		}
-		stated = true
+	w.flushed = sp.to
+	if err := w.retry(drain, func() error { return w.release(drain, stated, sp) }); err != nil {
+		return err
 	}
-	if stated {
-		// The tables state the start of this flush, so that is what the journal need not keep.
-		if err := w.retry(drain, func() error { return w.trim(sp.from) }); err != nil {
-			return err
-		}
-		w.unstated = 0
-	}
-	w.settled = sp.to
 	w.setOK()
 	took := w.l.o.Now().Sub(w.began)
 	w.stat(func(s *Stats) {
@@ -73,6 +55,34 @@ func (w *Writer) flush(ctx context.Context) error {
 		s.Flushes++
 	})
 	return nil
+}
+
+// statedBytes is how much may be flushed without a row, all of it known already, before the journal is emptied.
+const statedBytes = 8 << 20
+
+// release gives up what the journal need not keep: what lies below the start of a flush that some table states.
+func (w *Writer) release(ctx context.Context, stated bool, sp span) error {
+	if stated {
+		w.stated, w.silent = sp.from, 0
+		return w.trim(sp.from)
+	}
+	if w.silent += w.batch.bytes; w.silent < statedBytes {
+		return nil
+	}
+	return w.settle(ctx)
+}
+
+// settle lets a table state that all that was read is in the lake, and empties the journal. Until then the last flush is
+// read again at a start.
+func (w *Writer) settle(ctx context.Context) error {
+	if w.stated == w.flushed {
+		return nil
+	}
+	if err := w.dead.commit(ctx, nil, span{log: w.log, from: w.flushed, to: w.flushed}); err != nil {
+		return err
+	}
+	w.stated, w.silent = w.flushed, 0
+	return w.trim(w.flushed)
 }
 
 func (w *Writer) trim(before uint64) error {
@@ -85,10 +95,10 @@ func (w *Writer) trim(before uint64) error {
 	return nil
 }
 
-func (w *Writer) flushDead(ctx context.Context, sp span) error {
+func (w *Writer) flushDead(ctx context.Context, sp span) (committed bool, err error) {
 	position, err := w.dead.position(w.log)
 	if err != nil {
-		return err
+		return false, err
 	}
 	rows := make([]*event.DeadLetter, 0, len(w.batch.letter))
 	for _, d := range w.batch.letter {
@@ -97,25 +107,24 @@ func (w *Writer) flushDead(ctx context.Context, sp span) error {
 		}
 	}
 	if len(rows) == 0 {
-		return nil
+		return false, nil
 	}
 	slices.SortFunc(rows, func(a, b *event.DeadLetter) int {
 		return cmp.Or(cmp.Compare(a.ReceivedAt, b.ReceivedAt), cmp.Compare(a.Offset, b.Offset))
 	})
 	size, files, err := writeDays(ctx, w, w.dead, w.letters, rows, func(d *event.DeadLetter) int64 { return dayOf(d.ReceivedAt) }, sp)
 	if err != nil {
-		return err
+		return false, err
 	}
 	w.stat(func(s *Stats) {
 		s.DeadLetters += int64(len(rows))
 		s.Files += int64(files)
 		s.Bytes += size
 	})
-	return nil
+	return true, nil
 }
 
-// flushSource brings a source's calls into its table. It reports whether the table was committed, now or by an attempt of
-// which that was not known.
+// flushSource brings a source's calls into its table. It reports whether the table was committed.
 func (w *Writer) flushSource(ctx context.Context, name string, sp span) (committed bool, err error) {
 	s, err := w.source(ctx, name)
 	if err != nil {
@@ -133,7 +142,7 @@ func (w *Writer) flushSource(ctx context.Context, name string, sp span) (committ
 		}
 	}
 	if len(calls) == 0 {
-		return len(all) > 0, nil
+		return false, nil
 	}
 	rows, ids, err := s.fresh(calls, w.log)
 	if err != nil {

@@ -17,24 +17,22 @@ const (
 // retry calls fn until it succeeds. Trouble is shown by State. It gives up, with the last error, when the context has
 // ended, or when the error is final.
 func (w *Writer) retry(ctx context.Context, fn func() error) error {
-	pause, failed := minPause, false
-	for {
+	var cause error
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
 		err := fn()
 		if err == nil {
-			if failed {
+			if cause != nil {
 				w.setOK()
 			}
 			return nil
 		}
-		failed = true
-		w.fail(err)
-		if errors.Is(err, errJournalOlder) {
-			return err
+		if cause == nil || ctx.Err() == nil { // what fails because the time is up explains nothing
+			cause = err
 		}
-		if ctx.Err() != nil || !sleep(ctx, pause) {
-			return err
+		w.fail(cause)
+		if errors.Is(err, errJournalOlder) || !sleep(ctx, pause) {
+			return cause
 		}
-		pause = min(2*pause, maxPause)
 	}
 }
 

@@ -21,16 +21,17 @@ type Writer struct {
 	log     string
 
 	// Owned by the goroutine of Run.
-	calls    *rowfile.Writer[event.Call]
-	letters  *rowfile.Writer[event.DeadLetter]
-	dead     *store
-	sources  map[string]*source
-	batch    *batch
-	next     uint64    // first offset that was not read yet
-	settled  uint64    // every table states that the journal is in it up to here
-	unstated int       // bodies flushed since a table stated that
-	began    time.Time // start of the last flush
-	unsure   bool      // a commit took place whose outcome was unknown: it may not be on disk
+	calls   *rowfile.Writer[event.Call]
+	letters *rowfile.Writer[event.DeadLetter]
+	dead    *store
+	sources map[string]*source
+	batch   *batch
+	next    uint64    // first offset that was not read yet
+	flushed uint64    // the journal is in the tables up to here
+	stated  uint64    // and some table states it up to here, which is where the next start goes on
+	silent  int       // bodies flushed since without a row that was new
+	began   time.Time // start of the last flush
+	unsure  bool      // a commit took place whose outcome was unknown: it may not be on disk
 
 	mu    sync.Mutex
 	state State
@@ -94,7 +95,7 @@ func (w *Writer) run(ctx context.Context) (err error) {
 			}
 		}
 		if !more {
-			return nil
+			return w.settle(drain)
 		}
 	}
 }
@@ -131,7 +132,7 @@ func (w *Writer) start(ctx context.Context) error {
 			}
 			w.next, reached = max(w.next, flushed[w.log]), max(reached, position)
 		}
-		w.settled = w.next
+		w.flushed, w.stated = w.next, w.next
 		w.stat(func(s *Stats) { s.Position = w.next })
 		return w.checkExtent(reached)
 	})
@@ -195,8 +196,12 @@ func (w *Writer) gather(ctx context.Context, cursor Cursor) (more bool) {
 		default:
 			switch err := w.wait(ctx, due); {
 			case err == nil, ctx.Err() != nil:
-			case errors.Is(err, context.DeadlineExceeded):
+			case errors.Is(err, context.DeadlineExceeded) && !due.IsZero():
 				return true
+			case errors.Is(err, context.DeadlineExceeded):
+				if err := w.settle(ctx); err != nil {
+					w.l.o.Log.Warn("the journal is not emptied", "error", err)
+				}
 			default: // the journal is closed: nothing more can come
 				return false
 			}
@@ -215,13 +220,19 @@ func (w *Writer) due() time.Time {
 	return soon
 }
 
-// wait returns nil when the journal has more, and context.DeadlineExceeded when the flush is due.
+// restAfter is how long the journal is quiet before the tables state that all of it is in them.
+const restAfter = 5 * time.Second
+
+// wait returns nil when the journal has more, and context.DeadlineExceeded when the flush is due or the journal rests.
 func (w *Writer) wait(ctx context.Context, due time.Time) error {
+	left := restAfter
 	if !due.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, due.Sub(w.l.o.Now()))
-		defer cancel()
+		left = due.Sub(w.l.o.Now())
+	} else if w.stated == w.flushed {
+		return w.journal.Wait(ctx, w.next)
 	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
 	return w.journal.Wait(ctx, w.next)
 }
 
