@@ -22,12 +22,13 @@ const drainMost = 4 << 20
 func (h *Handler) read(w http.ResponseWriter, r *http.Request, c *call) ([]byte, *reply) {
 	conn := h.deadline(w)
 	body, refused := h.readRaw(r, c)
+	if refused != nil {
+		// The deadline stays: before it answers, the server reads what is left of the body.
+		return body, refused
+	}
 	if conn != nil {
 		// An error means that the connection is gone, which the answer will find out.
 		_ = conn.SetReadDeadline(time.Time{})
-	}
-	if refused != nil {
-		return body, refused
 	}
 	encoding := ""
 	if e := r.Header["Content-Encoding"]; len(e) > 0 {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,7 @@ type Handler struct {
 	journal Journal
 	keys    map[string]*source // by write key
 	basic   map[string]*source // by the usual Authorization header
+	redact  [][]byte           // the write keys, longest first
 	replies *replies
 	metrics *Metrics
 	refusal *refusals
@@ -119,6 +121,7 @@ func New(j Journal, o Options) (*Handler, error) {
 			return nil, err
 		}
 	}
+	slices.SortFunc(h.redact, func(a, b []byte) int { return len(b) - len(a) })
 	return h, nil
 }
 
@@ -137,6 +140,7 @@ func (h *Handler) addSource(s Source) error {
 		}
 		h.keys[key] = src
 		h.basic[basicHeader(key)] = src
+		h.redact = append(h.redact, []byte(key))
 	}
 	return nil
 }

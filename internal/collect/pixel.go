@@ -11,8 +11,8 @@ import (
 	"firth/internal/event"
 )
 
-// gif is a transparent image of one pixel.
-const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+// image is a transparent image of one pixel.
+const image = "GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
 // pixel takes a call from the query of an image. The answer is the image whatever becomes of the call, because a mail program shows
 // what it gets: so here 200 is no promise that the call is stored. The outcome is counted like any other.
@@ -27,7 +27,7 @@ func (h *Handler) pixel(w http.ResponseWriter, r *http.Request, typ string) {
 	head.Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(gif)) // the caller may be gone
+		_, _ = w.Write([]byte(image)) // the caller may be gone
 	}
 }
 

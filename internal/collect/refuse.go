@@ -44,9 +44,9 @@ func (h *Handler) recordRefusal(ctx context.Context, c *call, reason string, src
 	}
 	// Somewhat more is looked at than kept, so that no part of a key remains where it is cut.
 	body = body[:min(len(body), most+256)]
-	for key := range h.keys {
-		if bytes.Contains(body, []byte(key)) {
-			body = bytes.ReplaceAll(body, []byte(key), []byte(redactedMarker))
+	for _, key := range h.redact {
+		if bytes.Contains(body, key) {
+			body = bytes.ReplaceAll(body, key, []byte(redactedMarker))
 		}
 	}
 	c.request = event.Request{Source: name, Refused: reason, Body: body[:min(len(body), most)], IPPolicy: h.o.IPPolicy}

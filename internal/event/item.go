@@ -292,7 +292,7 @@ func parseTimeValue(w *walker, v []byte) (int64, bool) {
 	if len(text) == 0 {
 		return NoTime, true
 	}
-	if t, ok := ParseTime(text); ok {
+	if t, ok := ParseTime(string(text)); ok {
 		return t, true
 	}
 	return NoTime, false
