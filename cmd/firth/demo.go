@@ -24,5 +24,6 @@ database, and prints three answers with the SQL beside them. Then it stays up fo
 	cmd.Flags().StringVar(&o.Data, "data", "", "keep the data in this folder (default: a temporary one that is removed)")
 	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8080", "address to listen on")
 	cmd.Flags().BoolVar(&o.Once, "once", false, "end after the answers")
+	cmd.Flags().StringVar(&o.Profile, "cpuprofile", "", "write CPU profiles of both processes into this folder when they end")
 	return cmd
 }

@@ -25,13 +25,18 @@ type childState struct {
 	last []state.Component
 }
 
-const pollEvery = time.Second
+const (
+	answerName = "answer" // the component that stands for the answering half while it does not speak for itself
+	pollEvery  = time.Second
+	// startPatience is how long the answering half may be silent after the start before that is called a failure.
+	startPatience = 5 * time.Second
+)
 
 func newChildState(socket string, pid func() int64, log *slog.Logger) *childState {
 	return &childState{
 		client: &http.Client{Transport: socketTransport(socket), Timeout: 2 * time.Second},
 		log:    log, pid: pid,
-		last: []state.Component{{Name: "answer", State: state.Starting}},
+		last: []state.Component{{Name: answerName, State: state.Starting}},
 	}
 }
 
@@ -40,8 +45,8 @@ func (c *childState) Run(ctx context.Context) error {
 	began := time.Now()
 	for ctx.Err() == nil {
 		now := c.ask(ctx)
-		if now[0].State == state.Failed && time.Since(began) < 5*time.Second {
-			now = []state.Component{{Name: "answer", State: state.Starting}}
+		if now[0].Name == answerName && now[0].State == state.Failed && time.Since(began) < startPatience {
+			now = []state.Component{{Name: answerName, State: state.Starting}}
 		}
 		c.replace(now)
 		select {
@@ -79,7 +84,7 @@ func (c *childState) ask(ctx context.Context) []state.Component {
 		if pid := c.pid(); pid > 0 {
 			hint = fmt.Sprintf("collecting goes on; process %d is there but silent: if somebody stopped it, kill -CONT %d; if it hangs, kill -9 %d and it is started again", pid, pid, pid)
 		}
-		return []state.Component{{Name: "answer", State: state.Failed, Error: "the answering half " + fmt.Sprintf(format, args...), Hint: hint}}
+		return []state.Component{{Name: answerName, State: state.Failed, Error: "the answering half " + fmt.Sprintf(format, args...), Hint: hint}}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://firth"+statePath, nil)
 	if err != nil {

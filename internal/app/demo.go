@@ -22,6 +22,7 @@ type DemoOptions struct {
 	Listen  string
 	Pinned  bool // Listen was asked for: no other address will do
 	Once    bool
+	Profile string // as in ServeOptions
 	Version string
 	Stdout  io.Writer
 	Stderr  io.Writer
@@ -71,7 +72,7 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 	start := func(ctx context.Context) (demo.Server, error) {
 		serving = true
 		go func() {
-			ended <- Serve(serveCtx, ServeOptions{Version: o.Version, Stderr: logFile, configuration: cfg, started: func() { close(started) }})
+			ended <- Serve(serveCtx, ServeOptions{Version: o.Version, Profile: o.Profile, Stderr: logFile, configuration: cfg, started: func() { close(started) }})
 		}()
 		select {
 		case <-started:

@@ -142,7 +142,7 @@ func TestLockedWarehouse(t *testing.T) {
 	}
 	s.Start()
 	collectGoesOn(t, s, l)
-	saysInReady(t, s, "warehouse.duckdb", "another process")
+	saysInReady(t, s, "warehouse.duckdb", "lock", "process")
 	if _, err := s.SQL("SELECT 1"); err == nil {
 		t.Error("SQL was answered although the warehouse is locked")
 	}
@@ -171,7 +171,7 @@ func TestCorruptWarehouse(t *testing.T) {
 	}
 	s.Start()
 	collectGoesOn(t, s, l)
-	saysInReady(t, s, "warehouse.duckdb", "move it away")
+	saysInReady(t, s, "warehouse.duckdb", "move the file away")
 	// What the hint says, done while the server runs.
 	if err := os.Rename(path, path+".broken"); err != nil {
 		t.Fatal(err)
