@@ -23,11 +23,12 @@ const (
 // without its end, and the error.
 func WriteArrow(w io.Writer, r *Result) error {
 	schema := arrowSchema(r.Columns())
-	out := ipc.NewWriter(w, ipc.WithSchema(schema))
+	held := newOutput(w)
+	out := ipc.NewWriter(held, ipc.WithSchema(schema))
 	if err := eachBatch(r, schema, func(batch arrow.RecordBatch, _ int) error { return out.Write(batch) }); err != nil {
 		return err
 	}
-	return out.Close()
+	return held.finish(out.Close())
 }
 
 // eachBatch calls write with batches of the result and the bytes of their texts.

@@ -79,11 +79,11 @@ func mayName(user User, name tableName) bool {
 }
 
 func mayRead(user User, schema string) bool {
-	return user.Schemas == nil || slices.ContainsFunc(user.Schemas, func(s string) bool { return plain(s) == plain(schema) })
+	return user.Schemas == nil || slices.ContainsFunc(user.Schemas, func(s string) bool { return SchemaKey(s) == SchemaKey(schema) })
 }
 
-// plain reduces a source's name and the schema made of it to the same text.
-func plain(s string) string {
+// SchemaKey reduces a source's name and the schema made of it to the same text.
+func SchemaKey(s string) string {
 	return strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r > 127 {
 			return r

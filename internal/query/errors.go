@@ -115,7 +115,10 @@ var engineErrors = []struct {
 	{"Invalid Configuration Error", CodeForbidden, "settings cannot be reached from SQL"},
 }
 
-var candidates = regexp.MustCompile(`(?s)\n+(?:Candidate (?:bindings|functions)|Candidates|Did you mean|LINE \d+):?.*`)
+// advice is where an engine's message turns from what is wrong to what could be meant and where.
+var advice = regexp.MustCompile(`(?s)\n\s*(?:Candidate|Did you mean|LINE \d+:).*`)
+
+var blankLines = regexp.MustCompile(`\n\s*\n`)
 
 // classify turns an engine's message into an Error. The engine's own advice ("Did you mean", the
 // line with a caret) becomes the hint.
@@ -136,9 +139,9 @@ func classify(err error) *Error {
 	if _, rest, ok := strings.Cut(out.Message, " Error: "); ok {
 		out.Message = rest
 	}
-	if at := candidates.FindStringIndex(out.Message); at != nil {
+	if at := advice.FindStringIndex(out.Message); at != nil {
 		if out.Hint == "" {
-			out.Hint = strings.TrimSpace(out.Message[at[0]:])
+			out.Hint = blankLines.ReplaceAllString(strings.TrimSpace(out.Message[at[0]:]), "\n")
 		}
 		out.Message = strings.TrimSpace(out.Message[:at[0]])
 	}

@@ -67,6 +67,21 @@ func blockComment(text string) int {
 	return len(text)
 }
 
+// conjunctions counts the words AND and OR, those within quotes and comments too.
+func conjunctions(text string) int {
+	n, start := 0, 0
+	for i := 0; i <= len(text); i++ {
+		if i < len(text) && isWord(text[i]) {
+			continue
+		}
+		if word := text[start:i]; strings.EqualFold(word, "and") || strings.EqualFold(word, "or") {
+			n++
+		}
+		start = i + 1
+	}
+	return n
+}
+
 func firstWord(text string) string {
 	l := lexer{text: text}
 	if word := l.next(); word != "" && isWord(word[0]) {
@@ -99,12 +114,15 @@ func peelExplain(text string) (prefix, inner string, err error) {
 			analyze, mark = analyze || inParens, l.at
 		}
 	}
-	prefix = "EXPLAIN "
-	if analyze {
-		prefix += "ANALYZE "
-	}
-	if format != "" {
-		prefix += "(FORMAT " + format + ") "
+	switch {
+	case analyze && format != "":
+		prefix = "EXPLAIN (ANALYZE, FORMAT " + format + ") "
+	case analyze:
+		prefix = "EXPLAIN ANALYZE "
+	case format != "":
+		prefix = "EXPLAIN (FORMAT " + format + ") "
+	default:
+		prefix = "EXPLAIN "
 	}
 	inner = text[mark:]
 	if strings.EqualFold(firstWord(inner), "explain") {

@@ -1,11 +1,8 @@
 package query
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 )
 
@@ -85,6 +82,36 @@ func (r *Result) NextCells() ([][]byte, error) {
 	return r.cells, nil
 }
 
+// Write writes a result in any format, for the command line; csv ends its lines as Unix does. width is
+// that of the terminal for a table, 0 for none.
+func Write(w io.Writer, format Format, r *Result, width int) error {
+	switch format {
+	case FormatArrow:
+		return WriteArrow(w, r)
+	case FormatParquet:
+		return WriteParquet(w, r)
+	default:
+		return WriteCells(w, format, r, width)
+	}
+}
+
+// WriteCells is Write for the formats made of texts.
+func WriteCells(w io.Writer, format Format, c Cells, width int) error {
+	switch format {
+	case FormatJSON:
+		return WriteJSON(w, c)
+	case FormatList:
+		return WriteList(w, c)
+	case FormatNDJSON:
+		return WriteNDJSON(w, c)
+	case FormatCSV:
+		return WriteCSV(w, c, "\n")
+	case FormatTable:
+		return WriteTable(w, c, width)
+	}
+	return fmt.Errorf("there is no text format %q", format)
+}
+
 // ErrorJSON is an error as replies carry it.
 func ErrorJSON(e *Error) []byte {
 	dst := appendString([]byte(`{"code":`), string(e.Code))
@@ -93,165 +120,4 @@ func ErrorJSON(e *Error) []byte {
 		dst = appendString(append(dst, `,"hint":`...), e.Hint)
 	}
 	return append(dst, '}')
-}
-
-// each calls row with every row of c, and returns the error that ended them; nil at the end.
-func each(c Cells, row func([][]byte) error) error {
-	for {
-		cells, err := c.NextCells()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := row(cells); err != nil {
-			return err
-		}
-	}
-}
-
-// WriteJSON writes columns and rows as one object. If the query fails on the way the object ends with
-// a member "error", which is returned too.
-func WriteJSON(w io.Writer, c Cells) error {
-	out := bufio.NewWriterSize(w, 32<<10)
-	line := []byte(`{"columns":[`)
-	for i, col := range c.Columns() {
-		if i > 0 {
-			line = append(line, ',')
-		}
-		line = appendString(append(line, `{"name":`...), col.Name)
-		line = append(appendString(append(line, `,"type":`...), col.Type.Name), '}')
-	}
-	_, _ = out.Write(append(line, `],"rows":[`...)) // a bufio.Writer keeps its error
-	separator := "\n["
-	failed := each(c, func(cells [][]byte) error {
-		line = append(line[:0], separator...)
-		separator = ",\n["
-		for i, cell := range cells {
-			if i > 0 {
-				line = append(line, ',')
-			}
-			line = append(line, cell...)
-		}
-		_, err := out.Write(append(line, ']'))
-		return err
-	})
-	line = append(line[:0], "\n]"...)
-	var e *Error
-	switch {
-	case errors.As(failed, &e):
-		line = append(append(line, `,"error":`...), ErrorJSON(e)...)
-	case failed != nil:
-		return failed
-	case c.Truncated():
-		line = append(line, `,"truncated":true`...)
-	}
-	_, _ = out.Write(append(line, "}\n"...))
-	return errors.Join(failed, out.Flush())
-}
-
-// WriteNDJSON writes a row a line, as objects. If the query fails on the way the last line is
-// {"error": ...}, and the error is returned too.
-func WriteNDJSON(w io.Writer, c Cells) error {
-	return writeObjects(w, c, "", "\n", "\n", "")
-}
-
-// WriteList writes rows as one JSON list of objects.
-func WriteList(w io.Writer, c Cells) error {
-	return writeObjects(w, c, "[", "\n", ",\n", "\n]\n")
-}
-
-// writeObjects writes rows as objects between head and tail. NDJSON ends each row with its separator;
-// a list has it between rows, and shows no error: the command line prints it elsewhere.
-func writeObjects(w io.Writer, c Cells, head, first, next, tail string) error {
-	out := bufio.NewWriterSize(w, 32<<10)
-	var keys [][]byte
-	for _, col := range c.Columns() {
-		keys = append(keys, append(appendString(nil, col.Name), ':'))
-	}
-	_, _ = out.WriteString(head)
-	var line []byte
-	separator := first
-	failed := each(c, func(cells [][]byte) error {
-		line = line[:0]
-		if tail != "" {
-			line = append(line, separator...)
-		}
-		separator = next
-		line = append(line, '{')
-		for i, cell := range cells {
-			if i > 0 {
-				line = append(line, ',')
-			}
-			line = append(append(line, keys[i]...), cell...)
-		}
-		line = append(line, '}')
-		if tail == "" {
-			line = append(line, next...)
-		}
-		_, err := out.Write(line)
-		return err
-	})
-	var e *Error
-	if tail == "" && errors.As(failed, &e) {
-		line = append(append(append(line[:0], `{"error":`...), ErrorJSON(e)...), "}\n"...)
-		_, _ = out.Write(line)
-	} else {
-		_, _ = out.WriteString(tail)
-	}
-	return errors.Join(failed, out.Flush())
-}
-
-// WriteCSV writes a header and the rows after RFC 4180, with the given line end. NULL is empty, an
-// empty text is "". What is not a plain value is JSON. A query that fails on the way leaves the rows
-// written so far, and the error.
-func WriteCSV(w io.Writer, c Cells, lineEnd string) error {
-	out := bufio.NewWriterSize(w, 32<<10)
-	var line []byte
-	for i, col := range c.Columns() {
-		if i > 0 {
-			line = append(line, ',')
-		}
-		line = appendCSV(line, col.Name)
-	}
-	_, _ = out.Write(append(line, lineEnd...))
-	failed := each(c, func(cells [][]byte) error {
-		line = line[:0]
-		for i, cell := range cells {
-			if i > 0 {
-				line = append(line, ',')
-			}
-			if text, null := plainText(cell); !null {
-				line = appendCSV(line, text)
-			}
-		}
-		_, err := out.Write(append(line, lineEnd...))
-		return err
-	})
-	return errors.Join(failed, out.Flush())
-}
-
-func appendCSV(dst []byte, field string) []byte {
-	if field != "" && !strings.ContainsAny(field, "\",\r\n") && field[0] != ' ' && field[len(field)-1] != ' ' {
-		return append(dst, field...)
-	}
-	return append(append(append(dst, '"'), strings.ReplaceAll(field, `"`, `""`)...), '"')
-}
-
-// plainText is the text of a JSON value: strings without quotes, everything else as it is.
-func plainText(cell []byte) (text string, null bool) {
-	switch {
-	case string(cell) == "null":
-		return "", true
-	case len(cell) > 1 && cell[0] == '"':
-		return unquote(cell), false
-	default:
-		return string(cell), false
-	}
-}
-
-// numeric says whether the values of a type line up at the right.
-func numeric(t Type) bool {
-	return slices.Contains([]Kind{Int, Uint, BigInt, Decimal, Float, Double}, t.Kind)
 }

@@ -24,6 +24,9 @@ func (e *Engine) check(ctx context.Context, conn *sql.Conn, user User, text stri
 	if strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
 		return "", fail(CodeSyntax, "", "the statement is not UTF-8 text, or holds a NUL")
 	}
+	if conjunctions(text) > maxConjunctions {
+		return "", tooComplex()
+	}
 	prefix, inner, err := peelExplain(text)
 	if err != nil {
 		return "", err

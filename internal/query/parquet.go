@@ -23,7 +23,8 @@ const truncatedKey = "firth.truncated"
 // without its footer, which no reader takes, and the error.
 func WriteParquet(w io.Writer, r *Result) error {
 	schema := arrowSchema(r.Columns())
-	out, err := pqarrow.NewFileWriter(schema, unclosable{w},
+	output := newOutput(w)
+	out, err := pqarrow.NewFileWriter(schema, unclosable{output},
 		parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Zstd), parquet.WithMaxRowGroupLength(groupRows)),
 		pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
 	if err != nil {
@@ -43,7 +44,7 @@ func WriteParquet(w io.Writer, r *Result) error {
 	if r.Truncated() {
 		err = out.AppendKeyValueMetadata(truncatedKey, "true")
 	}
-	return errors.Join(err, out.Close())
+	return output.finish(errors.Join(err, out.Close()))
 }
 
 // unclosable hides that a writer can be closed, which the Parquet writer would do.

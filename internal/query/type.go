@@ -151,3 +151,19 @@ func lower(s string) string {
 	}
 	return s
 }
+
+// NamedType returns the type of that name as far as the name alone tells it: a number, or text.
+func NamedType(name string) Type {
+	t := Type{Kind: Text, Name: name}
+	switch name {
+	case "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "BIGNUM":
+		t.Kind = BigInt
+	case "FLOAT", "DOUBLE":
+		t.Kind = Double
+	default:
+		if strings.HasPrefix(name, "DECIMAL(") && strings.HasSuffix(name, ")") {
+			t.Kind = Decimal
+		}
+	}
+	return t
+}

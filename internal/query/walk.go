@@ -11,6 +11,44 @@ type walker struct {
 	functions *functions
 	tables    []tableName
 	metadata  bool // the statement lists the catalogue
+	weight    int  // of the tree so far
+	selects   int
+	joins     int
+}
+
+// Bounds of a statement. The engine cannot be interrupted while it plans, and plans in more than
+// linear time: at these bounds it takes a few seconds.
+const (
+	maxWeight  = 40_000 // a constant weighs 1, every other expression 3
+	maxSelects = 500    // of unions and subqueries
+	maxJoins   = 100
+	maxColumns = 2000 // of one SELECT's list
+
+	// maxConjunctions bounds AND and OR before the text is parsed: the parser takes time by their square.
+	maxConjunctions = 5000
+)
+
+func tooComplex() *Error {
+	return fail(CodeFailed, "put long lists of values into a table or an IN list; select fewer columns, unions or joins at once", "the statement is too complex")
+}
+
+// weigh counts an object of the tree.
+func (w *walker) weigh(m map[string]any, kind string) error {
+	switch {
+	case kind == "VALUE_CONSTANT":
+		w.weight++
+	case m["class"] != nil:
+		w.weight += 3
+	case kind == "SELECT_NODE":
+		w.selects++
+	case kind == "JOIN":
+		w.joins++
+	}
+	list, _ := m["select_list"].([]any)
+	if w.weight > maxWeight || w.selects > maxSelects || w.joins > maxJoins || len(list) > maxColumns {
+		return tooComplex()
+	}
+	return nil
 }
 
 // tableName is a table as a statement names it; parts that it does not name are "".
@@ -59,6 +97,9 @@ func (w *walker) walk(v any, s *scope) error {
 
 func (w *walker) object(m map[string]any, s *scope) error {
 	kind := text(m, "type")
+	if err := w.weigh(m, kind); err != nil {
+		return err
+	}
 	if class, ok := m["class"].(string); ok {
 		if !slices.Contains(classes, class) {
 			return unknownForm(class)

@@ -21,11 +21,9 @@ import (
 	"firth/internal/query"
 )
 
-// Driver is a query.Driver for DuckDB.
-type Driver struct{}
-
-// Stream implements query.Driver. A text that is not one SELECT or EXPLAIN is an error before it is run.
-func (Driver) Stream(ctx context.Context, conn *sql.Conn, text string, params []any) (query.Rows, error) {
+// Stream starts a statement as query.Driver has it. A text that is not one SELECT or EXPLAIN is an error
+// before it is run.
+func Stream(ctx context.Context, conn *sql.Conn, text string, params []any) (query.Rows, error) {
 	handle, err := handleOf(conn)
 	if err != nil {
 		return nil, err
