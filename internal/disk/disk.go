@@ -124,32 +124,38 @@ func WriteFile(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	})
 }
 
-// Replace is WriteFile for content that comes from a function: written to name + ".tmp", synced, renamed, the folder synced.
-// When the function or a write fails, the temporary file is removed and the old content stays.
+// Replace is WriteFile for content that comes from a function; see [Create].
 func Replace(fsys FS, name string, perm fs.FileMode, write func(io.Writer) error) error {
-	tmp := name + ".tmp"
-	if err := writeSynced(fsys, tmp, perm, write); err != nil {
-		return errors.Join(err, removeIfThere(fsys, tmp))
+	f, err := Create(fsys, name, perm, write)
+	if err != nil {
+		return err
 	}
-	if err := fsys.Rename(tmp, name); err != nil {
-		return errors.Join(fmt.Errorf("rename %s: %w", tmp, err), removeIfThere(fsys, tmp))
-	}
-	return syncDir(fsys, filepath.Dir(name))
+	return f.Close()
 }
 
-func writeSynced(fsys FS, name string, perm fs.FileMode, write func(io.Writer) error) (err error) {
-	f, err := fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+// Create puts a file under a name as WriteFile does and leaves it open for reading and writing. The file is written as
+// name + ".tmp", synced, renamed, and the folder synced. When it fails before the rename the temporary file is removed and
+// what stood under the name stays; after it, only the sync of the folder can fail, with a [*SyncError].
+func Create(fsys FS, name string, perm fs.FileMode, write func(io.Writer) error) (File, error) {
+	tmp := name + ".tmp"
+	f, err := fsys.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, perm)
 	if err != nil {
-		return fmt.Errorf("create %s: %w", name, err)
+		return nil, fmt.Errorf("create %s: %w", tmp, err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := write(f); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+	if err = write(f); err != nil {
+		err = fmt.Errorf("write %s: %w", tmp, err)
+	} else if err = f.Sync(); err != nil {
+		err = &SyncError{Path: tmp, Err: err}
+	} else if err = fsys.Rename(tmp, name); err != nil {
+		err = fmt.Errorf("rename %s: %w", tmp, err)
 	}
-	if err := f.Sync(); err != nil {
-		return &SyncError{Path: name, Err: err}
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), removeIfThere(fsys, tmp))
 	}
-	return nil
+	if err := syncDir(fsys, filepath.Dir(name)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func syncDir(fsys FS, dir string) error {

@@ -11,7 +11,7 @@ import (
 func datasync(f *os.File) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
-		return err
+		return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
 	}
 	var failed error
 	err = conn.Control(func(fd uintptr) {
@@ -22,11 +22,11 @@ func datasync(f *os.File) error {
 			}
 		}
 	})
-	if err == nil {
-		err = failed
-	}
 	if err != nil {
-		return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+		failed = fs.ErrClosed // the one thing that Control fails for
+	}
+	if failed != nil {
+		return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: failed}
 	}
 	return nil
 }

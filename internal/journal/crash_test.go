@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"firth/internal/disk/disktest"
@@ -21,6 +22,7 @@ type ledger struct {
 	tried   map[string]bool          // payloads, each tried once
 	acked   map[string]journal.Entry // by payload
 	seen    map[uint64]string        // by offset
+	next    uint64                   // behind the last frame seen
 	trimmed uint64
 	seq     int
 }
@@ -51,12 +53,14 @@ func (l *ledger) read(j *journal.Journal) error {
 	frames, err := read(j, j.Stats().Oldest)
 	for _, f := range frames {
 		l.seen[f.Offset] = string(f.Payload)
+		l.next = f.Offset + uint64(f.Count)
 	}
 	return err
 }
 
+// trim gives up what was read.
 func (l *ledger) trim(j *journal.Journal) error {
-	l.trimmed = j.Stats().Next
+	l.trimmed = max(l.trimmed, l.next)
 	return j.Trim(l.trimmed)
 }
 
@@ -102,7 +106,7 @@ func (l *ledger) check(j *journal.Journal) error {
 	return nil
 }
 
-// work does all that can be done to a journal, twice, up to the first error.
+// work does all that can be done to a journal, twice; the first time that something fails is the last one.
 func (l *ledger) work(t testing.TB, fsys *disktest.FS, o journal.Options) error {
 	for range 2 {
 		j, err := tryStart(fsys, o)
@@ -120,10 +124,12 @@ func (l *ledger) work(t testing.TB, fsys *disktest.FS, o journal.Options) error 
 			func() error { return l.trim(j.Journal) }, // two segments go, and the tail
 			func() error { return l.append(t, j.Journal, 600, 1) },
 		}
+		var failed error
 		for _, step := range steps {
-			if err := step(); err != nil {
-				return errors.Join(err, j.stop())
-			}
+			failed = errors.Join(failed, step())
+		}
+		if failed != nil {
+			return errors.Join(failed, j.stop())
 		}
 		if err := j.stop(); err != nil {
 			return err
@@ -153,7 +159,7 @@ func (l *ledger) afterCrash(t *testing.T, fsys *disktest.FS, o journal.Options) 
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	defer j.stop()
+	defer func() { _ = j.stop() }()
 	if err := l.check(j.Journal); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +176,7 @@ func (l *ledger) afterCrash(t *testing.T, fsys *disktest.FS, o journal.Options) 
 	if err != nil {
 		t.Fatalf("open after a second crash: %v", err)
 	}
-	defer again.stop()
+	defer func() { _ = again.stop() }()
 	if err := l.check(again.Journal); err != nil {
 		t.Fatalf("after a second crash: %v", err)
 	}
@@ -178,7 +184,7 @@ func (l *ledger) afterCrash(t *testing.T, fsys *disktest.FS, o journal.Options) 
 
 func (l *ledger) clone() *ledger {
 	c := newLedger()
-	c.trimmed, c.seq = l.trimmed, l.seq
+	c.next, c.trimmed, c.seq = l.next, l.trimmed, l.seq
 	for k := range l.tried {
 		c.tried[k] = true
 	}
@@ -213,6 +219,34 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		}
 		for how, found := range crashes(fsys, at) {
 			t.Run(fmt.Sprintf("%d/%s", at, how), func(t *testing.T) { l.afterCrash(t, found, crashOptions()) })
+		}
+	}
+}
+
+// Every single operation, reads among them, fails once, and everybody goes on as well as they can.
+func TestFaultAtEveryOperation(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EMFILE} {
+		for at := 0; ; at++ {
+			fsys, l := disktest.New(), newLedger()
+			ops := 0
+			fsys.Fault(func(o disktest.Op) error {
+				if ops++; ops-1 != at {
+					return nil
+				}
+				if o.Kind == disktest.Write {
+					return &disktest.Torn{Keep: o.Len / 2, Err: errno}
+				}
+				return errno
+			})
+			for range 3 { // each ends after an error
+				_ = l.work(t, fsys, crashOptions())
+			}
+			if ops <= at {
+				break
+			}
+			for how, found := range crashes(fsys, at) {
+				t.Run(fmt.Sprintf("%v/%d/%s", errno, at, how), func(t *testing.T) { l.afterCrash(t, found, crashOptions()) })
+			}
 		}
 	}
 }
@@ -302,7 +336,7 @@ func (l *ledger) load(t *testing.T, j *journal.Journal, seed uint64) {
 	done := make(chan struct{})
 	reader.Go(func() {
 		r := j.Read(0)
-		defer r.Close()
+		defer func() { _ = r.Close() }()
 		for {
 			f, err := r.Next()
 			if err == nil {

@@ -79,7 +79,8 @@ type Journal struct {
 	buf     []byte
 
 	mu       sync.Mutex
-	segments []*segment // oldest first; the last one is the tail
+	segments []*segment // oldest first
+	tail     *segment   // the last one, which is appended to; changes only with writing held, too
 	bytes    int64      // in all segments
 	floor    uint64     // the oldest offset that can be read
 	next     uint64     // the offset that the next append gets; changes only with writing held, too
@@ -91,9 +92,6 @@ type Journal struct {
 	grown    chan struct{} // closed when next grows; nil when nobody waits
 	stats    Stats         // the counters
 }
-
-// tail is the segment that is appended to. mu or writing is held.
-func (j *Journal) tail() *segment { return j.segments[len(j.segments)-1] }
 
 // Log is the UUID of the log. It is made with the folder and stays for its life.
 func (j *Journal) Log() string { return j.log.String() }

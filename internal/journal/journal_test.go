@@ -219,7 +219,7 @@ func TestAppendGivenUp(t *testing.T) {
 		t.Errorf("given up: %v", r.err)
 	}
 	r := run(j)
-	defer r.stop()
+	defer func() { _ = r.stop() }()
 	if r := <-stays; r.err != nil || r.Offset != 0 {
 		t.Errorf("stays: offset %d, %v", r.Offset, r.err)
 	}

@@ -104,7 +104,7 @@ func (j *Journal) find(offset uint64) (*segment, int64, error) {
 			return seg, seg.size, nil
 		}
 	}
-	tail := j.tail()
+	tail := j.tail
 	return tail, tail.size, nil
 }
 

@@ -75,7 +75,7 @@ func (j *Journal) begin() error {
 	if err != nil {
 		return err
 	}
-	j.segments, j.bytes, j.active = []*segment{seg}, seg.size, file
+	j.segments, j.tail, j.bytes, j.active = []*segment{seg}, seg, seg.size, file
 	return nil
 }
 
@@ -88,7 +88,7 @@ func (j *Journal) load(seqs []uint64) error {
 			return err
 		}
 		seg.sealed = i < len(seqs)-1
-		j.segments = append(j.segments, seg)
+		j.segments, j.tail = append(j.segments, seg), seg
 		j.bytes += seg.size
 		j.next, j.last = seg.end, last
 	}
@@ -196,7 +196,7 @@ func (t tornError) judge(file io.ReaderAt, seg *segment, size int64) error {
 // lake took them over and the power went, their offsets would be given a second time. Writing the last group once more and
 // syncing it rules that out; all groups before it were synced.
 func (j *Journal) mend(group int64) error {
-	tail := j.tail()
+	tail := j.tail
 	file, err := j.fs.OpenFile(tail.path, os.O_RDWR, 0)
 	if err != nil {
 		return err

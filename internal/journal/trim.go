@@ -53,7 +53,7 @@ func (j *Journal) exchange(before uint64, least int64) error {
 		return fmt.Errorf("trim the journal: %w: %d was asked for, the next one to be given is %d", ErrBeyond, before, j.next)
 	}
 	j.trimmed = max(j.trimmed, before)
-	tail := j.tail()
+	tail := j.tail
 	due := j.active != nil && j.state != StateFailed &&
 		tail.end <= j.trimmed && tail.size > segmentHeader && tail.size >= least
 	j.mu.Unlock()

@@ -71,7 +71,7 @@ func TestTrimUnderReader(t *testing.T) {
 		mustAppend(t, j.Journal, strings.Repeat("x", 400), 1)
 	}
 	r := j.Read(0)
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	if _, err := r.Next(); err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func (j *Journal) finish() error {
 	if err := j.failure(); err != nil {
 		return err
 	}
-	if j.tail().size == segmentHeader {
+	if j.tail.size == segmentHeader {
 		return nil
 	}
 	if err := j.rotate(); errors.Is(err, ErrFailed) {
@@ -98,12 +98,12 @@ func (j *Journal) write(g *group) (received int64, err error) {
 	if err := j.room(g.bytes); err != nil {
 		return 0, j.full(err)
 	}
-	tail := j.tail()
+	tail := j.tail
 	if tail.size > segmentHeader && tail.size+g.bytes > j.opt.SegmentBytes {
 		if err := j.rotate(); err != nil {
 			return 0, err
 		}
-		tail = j.tail()
+		tail = j.tail
 	}
 	received = max(j.last, j.opt.Now().UnixMicro())
 	appends, end := j.encode(g, tail, received)
@@ -200,7 +200,7 @@ func (j *Journal) undo(tail *segment, cause error) error {
 
 // rotate seals the tail and begins a new segment. writing is held.
 func (j *Journal) rotate() error {
-	old := j.tail()
+	old := j.tail
 	info := segmentInfo{log: j.log, seq: old.seq + 1, base: j.next, last: j.last}
 	seg, file, err := j.create(info)
 	if sync := (*disk.SyncError)(nil); errors.As(err, &sync) {
@@ -214,7 +214,7 @@ func (j *Journal) rotate() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	old.sealed = true
-	j.segments = append(j.segments, seg)
+	j.segments, j.tail = append(j.segments, seg), seg
 	j.bytes += seg.size
 	return nil
 }
@@ -225,12 +225,12 @@ func (j *Journal) create(info segmentInfo) (*segment, disk.File, error) {
 		return nil, nil, fmt.Errorf("make a salt for a journal segment: %w", err)
 	}
 	seg := newSegment(j.dir, info)
-	if err := disk.WriteFile(j.fs, seg.path, info.encode(), 0o600); err != nil {
-		return nil, nil, fmt.Errorf("create journal segment: %w", err)
-	}
-	file, err := j.fs.OpenFile(seg.path, os.O_RDWR, 0)
+	file, err := disk.Create(j.fs, seg.path, 0o600, func(w io.Writer) error {
+		_, err := w.Write(info.encode())
+		return err
+	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("open journal segment: %w", err)
+		return nil, nil, fmt.Errorf("create journal segment: %w", err)
 	}
 	return seg, file, nil
 }

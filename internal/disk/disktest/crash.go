@@ -44,6 +44,7 @@ func (f *FS) Crash(rng *rand.Rand, keep float64) *FS {
 			continue
 		}
 		in := names[name].crash(lucky, keep >= 1)
+		in.name = name
 		after.names[name], after.kept[name] = in, in
 	}
 	return after
@@ -100,10 +101,10 @@ func (f *FS) SetContent(name string, data []byte) {
 	defer f.mu.Unlock()
 	name = clean(name)
 	for dir := filepath.Dir(name); f.names[dir] == nil; dir = filepath.Dir(dir) {
-		in := &inode{dir: true}
+		in := &inode{dir: true, name: dir}
 		f.names[dir], f.kept[dir] = in, in
 	}
-	in := &inode{data: slices.Clone(data), kept: slices.Clone(data)}
+	in := &inode{name: name, data: slices.Clone(data), kept: slices.Clone(data)}
 	f.names[name], f.kept[name] = in, in
 }
 

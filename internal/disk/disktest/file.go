@@ -12,7 +12,6 @@ import (
 type file struct {
 	fs       *FS
 	in       *inode
-	name     string
 	writable bool
 	closed   bool
 	at       int64
@@ -20,7 +19,7 @@ type file struct {
 
 // begin checks the handle and the injected faults. The file system's lock is held.
 func (h *file) begin(op Op) error {
-	op.Path = h.name
+	op.Path = h.in.name
 	switch {
 	case h.closed:
 		return fs.ErrClosed
@@ -34,7 +33,7 @@ func (h *file) ReadAt(p []byte, off int64) (int, error) {
 	h.fs.mu.Lock()
 	defer h.fs.mu.Unlock()
 	if err := h.begin(Op{Kind: Read, Len: len(p)}); err != nil {
-		return 0, pathError("read", h.name, err)
+		return 0, pathError("read", h.in.name, err)
 	}
 	if off >= int64(len(h.in.data)) {
 		return 0, io.EOF
@@ -66,7 +65,7 @@ func (h *file) writeAt(p []byte, off int64) (int, error) {
 	if err != nil {
 		var torn *Torn
 		if !errors.As(err, &torn) {
-			return 0, pathError("write", h.name, err)
+			return 0, pathError("write", h.in.name, err)
 		}
 		p = p[:min(len(p), torn.Keep)]
 	}
@@ -77,7 +76,7 @@ func (h *file) writeAt(p []byte, off int64) (int, error) {
 	}
 	h.in.write(p, off)
 	if err != nil {
-		return len(p), pathError("write", h.name, err)
+		return len(p), pathError("write", h.in.name, err)
 	}
 	return len(p), nil
 }
@@ -86,10 +85,10 @@ func (h *file) Truncate(size int64) error {
 	h.fs.mu.Lock()
 	defer h.fs.mu.Unlock()
 	if err := h.begin(Op{Kind: Truncate, Len: int(size)}); err != nil {
-		return pathError("truncate", h.name, err)
+		return pathError("truncate", h.in.name, err)
 	}
 	if grow := size - int64(len(h.in.data)); grow > 0 && grow > h.fs.capacity-h.fs.used() {
-		return pathError("truncate", h.name, syscall.ENOSPC)
+		return pathError("truncate", h.in.name, syscall.ENOSPC)
 	}
 	h.in.resize(size)
 	return nil
@@ -107,7 +106,7 @@ func (h *file) sync(word string) error {
 		if !errors.Is(err, ErrPowerOff) {
 			h.in.pending = nil
 		}
-		return pathError(word, h.name, err)
+		return pathError(word, h.in.name, err)
 	}
 	for _, w := range h.in.pending {
 		h.in.kept = w.apply(h.in.kept)
@@ -120,9 +119,9 @@ func (h *file) Stat() (fs.FileInfo, error) {
 	h.fs.mu.Lock()
 	defer h.fs.mu.Unlock()
 	if err := h.begin(Op{Kind: Stat}); err != nil {
-		return nil, pathError("stat", h.name, err)
+		return nil, pathError("stat", h.in.name, err)
 	}
-	return h.fs.info(h.name, h.in), nil
+	return h.fs.info(h.in.name, h.in), nil
 }
 
 // Close closes the handle; closing costs nothing and never fails on an open one.
@@ -130,7 +129,7 @@ func (h *file) Close() error {
 	h.fs.mu.Lock()
 	defer h.fs.mu.Unlock()
 	if h.closed {
-		return pathError("close", h.name, fs.ErrClosed)
+		return pathError("close", h.in.name, fs.ErrClosed)
 	}
 	h.closed = true
 	return nil

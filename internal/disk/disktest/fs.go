@@ -37,6 +37,7 @@ var _ disk.FS = (*FS)(nil)
 // inode is a file or a folder. data is what a running program sees, kept what a crash leaves for certain.
 type inode struct {
 	dir     bool
+	name    string // the last one
 	data    []byte
 	kept    []byte
 	pending []write // not yet synced, in order
@@ -112,7 +113,7 @@ func (f *FS) OpenFile(name string, flag int, _ fs.FileMode) (disk.File, error) {
 	case flag&os.O_EXCL != 0:
 		return nil, pathError("open", name, fs.ErrExist)
 	}
-	h := &file{fs: f, in: in, name: name, writable: flag&(os.O_WRONLY|os.O_RDWR) != 0}
+	h := &file{fs: f, in: in, writable: flag&(os.O_WRONLY|os.O_RDWR) != 0}
 	if flag&os.O_TRUNC != 0 && len(in.data) > 0 {
 		in.resize(0)
 	}
@@ -125,7 +126,7 @@ func (f *FS) rename(c change) {
 		if in == nil {
 			delete(f.names, name)
 		} else {
-			f.names[name] = in
+			f.names[name], in.name = in, name
 		}
 	}
 	f.changes = append(f.changes, c)
