@@ -9,7 +9,13 @@ venv=$cache/engine-$(cksum <"$here/requirements.txt" | cut -d' ' -f1)
 python=$venv/bin/python
 
 if [ ! -f "$venv/ready" ]; then
-	command -v python3 >/dev/null || { echo "setup.sh: python3 is missing: apt-get install python3 python3-venv" >&2; exit 1; }
+	if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+		echo "engine tests: installing by apt: python3 python3-venv" >&2
+		sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+		$sudo apt-get update -qq >&2
+		$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv >&2
+	fi
+	echo "engine tests: installing PyIceberg and DuckDB in $venv" >&2
 	mkdir -p "$cache"
 	rm -rf "$venv"
 	python3 -m venv "$venv" >&2
