@@ -20,6 +20,7 @@ type front struct {
 	tracking http.Handler
 	answer   http.Handler // the answering half
 	metrics  http.Handler
+	page     http.Handler
 	// ready says whether writes are accepted, and how each component is.
 	ready func(context.Context) (bool, []state.Component)
 	// open is set when there are no users: then only requests that name this machine are answered, so that a web page
@@ -40,6 +41,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			writeError(w, http.StatusForbidden, "forbidden_host",
 				fmt.Sprintf("the server is open (no users), so it answers only to its own address, not to %q", r.Host),
 				"use http://127.0.0.1:PORT or http://localhost:PORT, or configure users")
+			return
+		}
+		if p == "/" {
+			f.page.ServeHTTP(w, r)
 			return
 		}
 		f.answer.ServeHTTP(w, r)

@@ -17,7 +17,7 @@ func testFront(open bool) *front {
 	name := func(s string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, s) })
 	}
-	return &front{tracking: name("tracking"), answer: name("answer"), metrics: name("metrics"), open: open,
+	return &front{tracking: name("tracking"), answer: name("answer"), metrics: name("metrics"), page: name("page"), open: open,
 		ready: func(context.Context) (bool, []state.Component) {
 			return false, []state.Component{{Name: "journal", State: state.Failed, Error: "disk full", Hint: "free some space"}}
 		}}
@@ -25,7 +25,7 @@ func testFront(open bool) *front {
 
 func TestFrontRoutes(t *testing.T) {
 	for path, want := range map[string]string{
-		"/v1/track": "tracking", "/t": "tracking", "/nowhere": "tracking", "/metrics": "metrics", "/": "answer", "/api/sql": "answer",
+		"/v1/track": "tracking", "/t": "tracking", "/nowhere": "tracking", "/metrics": "metrics", "/": "page", "/api/sql": "answer",
 		"/healthz": "{\"ok\":true}\n",
 	} {
 		w := httptest.NewRecorder()

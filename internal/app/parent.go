@@ -16,6 +16,7 @@ import (
 	"firth/internal/journal"
 	"firth/internal/lake"
 	"firth/internal/state"
+	"firth/internal/web"
 )
 
 // parent is the collecting half.
@@ -83,7 +84,11 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	if !withChild {
 		p.child = nil
 	}
-	p.front = &front{tracking: p.collect, answer: newProxy(dir.socket(), p.poll.why), metrics: p.metrics(), ready: p.ready, open: len(cfg.Users) == 0}
+	page, err := web.New()
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	p.front = &front{page: page, tracking: p.collect, answer: newProxy(dir.socket(), p.poll.why), metrics: p.metrics(), ready: p.ready, open: len(cfg.Users) == 0}
 	return p, nil
 }
 
