@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -35,7 +36,8 @@ var clients = []client{
 	{name: "segment_python", library: "analytics-python", command: []string{"@python/bin/python", "python/client.py"}},
 	{name: "segment_python_gzip", library: "analytics-python", command: []string{"@python/bin/python", "python/client.py"},
 		env: []string{"FIRTH_GZIP=true"}},
-	{name: "segment_java", library: "analytics-java", command: []string{"@bin/java", "-cp", "@java/lib/*", "java/Client.java"}},
+	{name: "segment_java", library: "analytics-java", command: []string{"@bin/java",
+		"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "@java/lib/*", "java/Client.java"}},
 	{name: "segment_go", library: "analytics-go", command: []string{"go", "run", "-C", "go", "."}},
 }
 
@@ -74,6 +76,7 @@ func (c client) run(t *testing.T, host, run string, extra ...string) sent {
 type process struct {
 	name        string
 	cmd         *exec.Cmd
+	in          io.Closer // closing it tells a client that goes on until then to end
 	out, errors bytes.Buffer
 }
 
@@ -98,6 +101,11 @@ func (c client) start(t *testing.T, host, run string, extra ...string) *process 
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = 5 * time.Second
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	in, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.in = in
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,57 +2,80 @@ package sdk
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
 	"firth/test/rig"
 )
 
-// TestKilledServer: an SDK keeps sending while the server is killed and started again. Nothing that it was told 200 for is lost,
-// and nothing that it sent again is doubled.
+// TestKilledServer: an SDK keeps sending while the server is killed, right after bytes of a request have reached it, and started
+// again. Nothing that the SDK was told 200 for is lost, and nothing that it sent again is doubled.
 func TestKilledServer(t *testing.T) {
-	const seconds, kills = 6, 4
+	t.Parallel()
+	const kills = 6
 	c := node("steady", "steady.js")
 	s := rig.New(t, source(c))
 	s.Start()
 	tap := newTap(t, s.URL)
-	p := c.start(t, tap.URL, runID(), fmt.Sprintf("FIRTH_SECONDS=%d", seconds))
-	pause := time.NewTicker(seconds * time.Second / (kills + 1))
-	defer pause.Stop()
+	p := c.start(t, tap.URL, runID())
 	for range kills {
-		<-pause.C
+		time.Sleep(time.Duration(100+rand.IntN(500)) * time.Millisecond) // somewhere within the server's second between flushes
+		awaitRequest(t, tap)
+		time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond) // before, within or after the write of the journal
 		s.Kill()
 		s.Start()
+	}
+	awaitRequest(t, tap)
+	if err := p.in.Close(); err != nil {
+		t.Fatal(err)
 	}
 	var out struct{ Delivered, Failed []string }
 	decode(t, p.wait(t), &out)
 
-	acked, tries := map[string]bool{}, map[string]int{}
+	acked, sent, retries := map[string]bool{}, map[string]int{}, 0
 	for _, e := range tap.exchanges(t) {
+		if e.Header.Get("X-Retry-Count") != "" {
+			retries++
+		}
 		for _, call := range items(t, e) {
-			tries[call.ID]++
-			acked[call.ID] = acked[call.ID] || e.Status == 200
+			sent[call.ID]++
+			if e.Status == 200 {
+				acked[call.ID] = true
+			}
 		}
 	}
+	again := 0
+	for _, n := range sent {
+		if n > 1 {
+			again++
+		}
+	}
+	t.Logf("%d calls, %d answered 200, %d reached a server more than once; %d requests sent again; %d calls given up",
+		len(sent), len(acked), again, retries, len(out.Failed))
 	for _, id := range out.Delivered {
 		if !acked[id] {
 			t.Errorf("the SDK reports %s as delivered, no answer of 200 says so", id)
 		}
 	}
-	again := 0
-	for id, n := range tries {
-		if n > 1 {
-			again++
-		}
-		if !acked[id] {
-			delete(acked, id)
-		}
+	if len(acked) == 0 || retries == 0 {
+		t.Fatal("nothing was answered 200, or nothing was sent again: the kills met nobody")
 	}
-	t.Logf("%d calls, %d of them sent more than once, %d answered 200, %d given up", len(tries), again, len(acked), len(out.Failed))
-	if len(acked) == 0 {
-		t.Fatal("nothing was answered 200")
+	checkOnce(t, s, c, acked, sent)
+}
+
+// awaitRequest returns when bytes of a request have just been passed on.
+func awaitRequest(t *testing.T, p *tap) {
+	t.Helper()
+	select {
+	case <-p.passed:
+	default:
 	}
-	checkOnce(t, s, c, acked, tries)
+	select {
+	case <-p.passed:
+	case <-time.After(time.Minute):
+		t.Fatal("the SDK sends no more")
+	}
 }
 
 // checkOnce waits until all acknowledged calls are in lake and tables, and checks that each row there was sent and is there once.

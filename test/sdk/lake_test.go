@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"testing"
 	"time"
@@ -118,10 +119,13 @@ func checkJSON(t *testing.T, c client, id string, item map[string]any, cells []a
 	decode(t, []byte(text(cells[10])), &context)
 	decode(t, []byte(text(cells[11])), &payload)
 	sent, _ := item["context"].(map[string]any)
-	if d := same(id+" context", withIP(c, sent), context); d != "" {
+	sent = withIP(c, sent)
+	if d := same(id+" context", sent, context); d != "" {
 		t.Error(d)
 	}
-	if d := same(id+" og_payload", item, payload); d != "" {
+	whole := maps.Clone(item)
+	whole["context"] = sent
+	if d := same(id+" og_payload", whole, payload); d != "" {
 		t.Error(d)
 	}
 	if library, _ := context["library"].(map[string]any); library["name"] != c.library {
@@ -136,9 +140,7 @@ func withIP(c client, context map[string]any) map[string]any {
 		return context
 	}
 	out := map[string]any{"ip": "127.0.0.1"}
-	for key, value := range context {
-		out[key] = value
-	}
+	maps.Copy(out, context)
 	return out
 }
 

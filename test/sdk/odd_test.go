@@ -12,6 +12,7 @@ import (
 // TestCutSurrogate: JavaScript cuts texts in the middle of an emoji, and the SDK sends the half as \ud83c. The call and its
 // neighbours are kept, with U+FFFD for the half, and a note among the dead letters shows what came.
 func TestCutSurrogate(t *testing.T) {
+	t.Parallel()
 	c := node("cut", "surrogate.js")
 	s := rig.New(t, source(c))
 	s.Start()
@@ -37,6 +38,7 @@ func TestCutSurrogate(t *testing.T) {
 
 // TestNaN: Python writes NaN where JSON has no such word; the SDK gives the batch up at 400. It is kept among the dead letters.
 func TestNaN(t *testing.T) {
+	t.Parallel()
 	c := client{name: "nan", command: []string{"@python/bin/python", "python/nan.py"}}
 	s := rig.New(t, source(c))
 	s.Start()

@@ -20,6 +20,7 @@ func source(c client) string {
 // TestCopies: the same call sent twice in one batch, again in a later flush, after a restart and after a SIGKILL, is one row, the
 // first; in users and accounts too.
 func TestCopies(t *testing.T) {
+	t.Parallel()
 	c := node("copies", "copies.js")
 	s := rig.New(t, source(c))
 	s.Start()

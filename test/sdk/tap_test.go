@@ -20,6 +20,7 @@ type tap struct {
 	target   string
 	listener net.Listener
 	copiers  sync.WaitGroup
+	passed   chan struct{} // holds a token when bytes of a request were passed on since it was last taken
 
 	mu    sync.Mutex
 	conns []*conversation
@@ -48,7 +49,7 @@ func newTap(t *testing.T, target string) *tap {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &tap{URL: "http://" + l.Addr().String(), target: strings.TrimPrefix(target, "http://"), listener: l}
+	p := &tap{URL: "http://" + l.Addr().String(), target: strings.TrimPrefix(target, "http://"), listener: l, passed: make(chan struct{}, 1)}
 	p.copiers.Go(p.accept)
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
@@ -74,13 +75,13 @@ func (p *tap) accept() {
 		p.mu.Lock()
 		p.conns = append(p.conns, c)
 		p.mu.Unlock()
-		p.copiers.Go(func() { c.pass(&c.up, up, down) })
-		p.copiers.Go(func() { c.pass(&c.down, down, up) })
+		p.copiers.Go(func() { c.pass(&c.up, up, down, p.passed) })
+		p.copiers.Go(func() { c.pass(&c.down, down, up, nil) })
 	}
 }
 
 // pass copies from one side to the other until either ends, and then ends both.
-func (c *conversation) pass(record *bytes.Buffer, to, from net.Conn) {
+func (c *conversation) pass(record *bytes.Buffer, to, from net.Conn, passed chan<- struct{}) {
 	defer func() { _, _ = to.Close(), from.Close() }()
 	buf := make([]byte, 32<<10)
 	for {
@@ -90,6 +91,10 @@ func (c *conversation) pass(record *bytes.Buffer, to, from net.Conn) {
 		c.mu.Unlock()
 		if _, failed := to.Write(buf[:n]); err != nil || failed != nil {
 			return
+		}
+		select {
+		case passed <- struct{}{}:
+		default:
 		}
 	}
 }
