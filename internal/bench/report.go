@@ -114,8 +114,8 @@ func (r Report) writeCosts(p func(string, ...any)) {
 			return median(row.Firth, func(x RunResult) float64 { return float64(f(x)) / 1e6 })
 		}
 		all, collect := cpu(row.Firth, total), cpu(row.Firth, load)
-		p("%-14s%6.1f%9.1f%7.1f%6.1f%8.0f%7.0f%9s%6s%6s", row.Load.Name,
-			cpu(row.Bare, load), collect, all-collect, all,
+		p("%-14s%6s%9s%7s%6s%8.0f%7.0f%9s%6s%6s", row.Load.Name,
+			short(cpu(row.Bare, load)), short(collect), short(all-collect), short(all),
 			peak(func(x RunResult) int64 { return x.Total.Parent.Peak }), peak(func(x RunResult) int64 { return x.Total.Child.Peak }),
 			size(func(x RunResult) int64 { return x.JournalBytes }), size(func(x RunResult) int64 { return x.LakeBytes }),
 			size(func(x RunResult) int64 { return x.Total.Parent.Written + x.Total.Child.Written }))
@@ -183,13 +183,18 @@ func ratio(v float64, n int64) float64 {
 // millis prints milliseconds with as many digits as tell something.
 func millis(d time.Duration) string {
 	ms := float64(d) / 1e6
-	switch {
-	case ms < 1:
+	if ms < 1 {
 		return fmt.Sprintf("%.2f", ms)
-	case ms < 100:
-		return fmt.Sprintf("%.1f", ms)
 	}
-	return fmt.Sprintf("%.0f", ms)
+	return short(ms)
+}
+
+// short prints a number with one decimal place where it is below a hundred.
+func short(v float64) string {
+	if v < 100 {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
 }
 
 // count prints a whole number with a comma between the thousands.

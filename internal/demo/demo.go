@@ -98,7 +98,6 @@ type show struct {
 
 // fill makes the month, sends it, and waits until every call is a row.
 func (s *show) fill(ctx context.Context, o Options) error {
-	begin := time.Now()
 	s.month = MakeMonth(o.Seed, o.Now)
 	m, p := s.month, s.printer
 	p.fact("server", "%s", s.server.URL)
@@ -116,7 +115,7 @@ func (s *show) fill(ctx context.Context, o Options) error {
 			return fmt.Errorf("load table %s.%s: %w", Schema, t.Name, err)
 		}
 	}
-	bar := p.bar("sending", len(m.Calls))
+	begin, bar := time.Now(), p.bar("sending", len(m.Calls))
 	send := &sender{month: m, client: s.client, url: s.server.URL, key: s.server.WriteKey, sent: bar.add}
 	if err := send.run(ctx); err != nil {
 		return errors.Join(err, bar.end(""))
@@ -137,27 +136,19 @@ func (k kind) table() string {
 	return [...]string{"tracks", "identifies", "pages", "screens", "groups", "aliases"}[k]
 }
 
-// arrive waits until the lake and the standard tables hold every call.
+// arrive waits until the standard tables hold every call, and makes sure that the lake, from which they come, does.
 func (s *show) arrive(ctx context.Context, bar *bar) error {
-	var want [kinds]int
+	var want, have [kinds]int
 	for i := range s.month.Calls {
 		want[s.month.Calls[i].kind]++
 	}
 	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		rows, err := s.count(ctx, "lake."+Source)
-		missing := []string{}
-		if rows < len(s.month.Calls) {
-			missing = append(missing, fmt.Sprintf("lake.%s holds %s of %s", Source, count(rows), count(len(s.month.Calls))))
-		}
+		missing, err := s.missing(ctx, &want, &have)
 		loaded := 0
-		for k := track; int(k) < kinds && err == nil; k++ {
-			var n int
-			if n, err = s.count(ctx, Source+"."+k.table()); n < want[k] {
-				missing = append(missing, fmt.Sprintf("%s.%s holds %s of %s", Source, k.table(), count(n), count(want[k])))
-			}
+		for _, n := range have {
 			loaded += n
 		}
 		bar.set(loaded)
@@ -173,6 +164,30 @@ func (s *show) arrive(ctx context.Context, bar *bar) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// missing looks at the tables that were not complete so far, and at the lake when they are. It says which lack rows.
+func (s *show) missing(ctx context.Context, want, have *[kinds]int) (missing []string, err error) {
+	lacks := func(table string, n, of int) {
+		if n < of {
+			missing = append(missing, fmt.Sprintf("%s holds %s of %s", table, count(n), count(of)))
+		}
+	}
+	for k := track; int(k) < kinds; k++ {
+		table := Source + "." + k.table()
+		if have[k] < want[k] {
+			if have[k], err = s.count(ctx, table); err != nil {
+				return missing, err
+			}
+		}
+		lacks(table, have[k], want[k])
+	}
+	if len(missing) > 0 {
+		return missing, nil
+	}
+	n, err := s.count(ctx, "lake."+Source)
+	lacks("lake."+Source, n, len(s.month.Calls))
+	return missing, err
 }
 
 // count returns the rows of a table; one that is not there yet has none.

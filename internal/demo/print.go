@@ -212,8 +212,8 @@ func (p *printer) bar(name string, total int) *bar {
 	if p.terminal {
 		b.moving = progressbar.NewOptions(total,
 			progressbar.OptionSetWriter(p.out), progressbar.OptionSetDescription(fmt.Sprintf("  %-9s", name)),
-			progressbar.OptionSetWidth(30), progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("calls"),
-			progressbar.OptionThrottle(60*time.Millisecond), progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetWidth(36), progressbar.OptionShowCount(), progressbar.OptionThrottle(60*time.Millisecond),
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish(),
 			progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: "", BarEnd: ""}),
 		)
 	}
