@@ -70,6 +70,40 @@ func benchmarkAppend(b *testing.B, callers, size int) {
 	}
 }
 
+// BenchmarkOpen opens a journal of 64 MiB of frames of 4 KB, which verifies all of it.
+func BenchmarkOpen(b *testing.B) {
+	folder := b.TempDir()
+	j, err := journal.Open(disk.OS{}, folder, journal.Options{SegmentBytes: 16 << 20})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := run(j)
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for range 256 {
+				if _, err := j.Append(b.Context(), make([]byte, 4096), 1); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.SetBytes(j.Stats().Bytes)
+	if err := r.stop(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		j, err := journal.Open(disk.OS{}, folder, journal.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := j.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // cpuTime is what the process has used so far: with other programs on the machine it says more than the time that passed.
 func cpuTime() time.Duration {
 	var use syscall.Rusage

@@ -25,6 +25,7 @@ type ledger struct {
 	next    uint64                   // behind the last frame seen
 	trimmed uint64
 	seq     int
+	pause   func() // what work does before each shutdown
 }
 
 func newLedger() *ledger {
@@ -127,6 +128,9 @@ func (l *ledger) work(t testing.TB, fsys *disktest.FS, o journal.Options) error 
 		var failed error
 		for _, step := range steps {
 			failed = errors.Join(failed, step())
+		}
+		if l.pause != nil {
+			l.pause()
 		}
 		if failed != nil {
 			return errors.Join(failed, j.stop())
@@ -238,14 +242,15 @@ func TestFaultAtEveryOperation(t *testing.T) {
 				}
 				return errno
 			})
+			l.pause = func() {
+				found := fsys.Crash(nil, 0)
+				t.Run(fmt.Sprintf("%v/%d", errno, at), func(t *testing.T) { l.afterCrash(t, found, crashOptions()) })
+			}
 			for range 3 { // each ends after an error
 				_ = l.work(t, fsys, crashOptions())
 			}
 			if ops <= at {
 				break
-			}
-			for how, found := range crashes(fsys, at) {
-				t.Run(fmt.Sprintf("%v/%d/%s", errno, at, how), func(t *testing.T) { l.afterCrash(t, found, crashOptions()) })
 			}
 		}
 	}

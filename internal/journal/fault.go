@@ -3,6 +3,8 @@ package journal
 import (
 	"errors"
 	"fmt"
+
+	"firth/internal/disk"
 )
 
 // What Append and the others fail with; test with errors.Is.
@@ -58,4 +60,31 @@ func (e *VersionError) Error() string {
 // Hint tells a person what to do.
 func (e *VersionError) Hint() string {
 	return "A newer version of Firth wrote it. Start that version, or a newer one."
+}
+
+// refusal is a reason for ErrFull that the journal itself found.
+type refusal struct{ reason, hint string }
+
+func (e *refusal) Error() string { return e.reason }
+
+// Hint tells a person what to do.
+func (e *refusal) Hint() string { return e.hint }
+
+const (
+	roomHint   = "Make room on the disk or raise the quota; the journal goes on by itself."
+	failedHint = "Look at the disk (dmesg, smartctl), mend or replace it, and start again. Nothing that was acknowledged is given up."
+)
+
+// Hint gives what a person can do about an error of this package; empty where nothing is known.
+func Hint(err error) string {
+	var h interface{ Hint() string }
+	switch {
+	case errors.As(err, &h):
+		return h.Hint()
+	case errors.Is(err, ErrFailed):
+		return failedHint
+	case disk.IsFull(err):
+		return roomHint
+	}
+	return ""
 }

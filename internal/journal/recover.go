@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,7 @@ func Open(fsys disk.FS, dir string, o Options) (*Journal, error) {
 	if err := disk.MakeDir(fsys, dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	seqs, err := j.list()
+	seqs, leftovers, err := j.list()
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
@@ -32,36 +33,41 @@ func Open(fsys disk.FS, dir string, o Options) (*Journal, error) {
 	} else {
 		err = j.load(seqs)
 	}
+	for _, name := range leftovers {
+		if err != nil {
+			break
+		}
+		if err = fsys.Remove(name); errors.Is(err, fs.ErrNotExist) {
+			err = nil // the new segment took its name
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open journal: %w", err), j.Close())
 	}
 	return j, nil
 }
 
-// list gives the numbers of the segments in order and removes what a crash left half made.
-func (j *Journal) list() ([]uint64, error) {
+// list gives the numbers of the segments in order, and the files that a crash left half made.
+func (j *Journal) list() (seqs []uint64, leftovers []string, err error) {
 	entries, err := j.fs.ReadDir(j.dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var seqs []uint64
 	for _, e := range entries {
 		if seq, ok := segmentSeq(e.Name()); ok {
 			seqs = append(seqs, seq)
 		}
 		if strings.HasSuffix(e.Name(), ".tmp") {
-			if err := j.fs.Remove(filepath.Join(j.dir, e.Name())); err != nil {
-				return nil, err
-			}
+			leftovers = append(leftovers, filepath.Join(j.dir, e.Name()))
 		}
 	}
 	slices.Sort(seqs)
 	for i := 1; i < len(seqs); i++ {
 		if missing := seqs[i-1] + 1; seqs[i] != missing {
-			return nil, damaged(segmentPath(j.dir, missing), 0, "the file is missing between two others")
+			return nil, nil, damaged(segmentPath(j.dir, missing), 0, "the file is missing between two others")
 		}
 	}
-	return seqs, nil
+	return seqs, leftovers, nil
 }
 
 // begin makes the first segment of a new log.

@@ -1,10 +1,7 @@
 package journal
 
 import (
-	"errors"
 	"time"
-
-	"firth/internal/disk"
 )
 
 // State says whether a journal takes appends.
@@ -92,35 +89,12 @@ func (j *Journal) Stats() Stats {
 	if s.State != StateFailed && j.over {
 		s.State, s.Err = StateClosed, nil
 	}
-	s.Hint = hint(s.State, s.Err)
+	s.Hint = Hint(s.Err)
+	if s.State == StateFailed {
+		s.Hint = failedHint
+	}
 	s.Bytes, s.MaxBytes, s.Segments = j.bytes, j.opt.MaxBytes, len(j.segments)
 	s.Oldest, s.Next, s.LastReceivedAt = j.floor, j.next, j.last
 	s.PendingAppends, s.PendingBytes = appends, bytes
 	return s
-}
-
-func hint(s State, cause error) string {
-	switch {
-	case s == StateFailed:
-		return "Look at the disk (dmesg, smartctl), mend or replace it, and start again. Nothing that was acknowledged before is given up."
-	case s == StateFull && disk.IsFull(cause):
-		return "Make room on the disk or raise the quota; the journal goes on by itself."
-	case s == StateFull:
-		return "See why the lake does not take the events over, or raise journal.max_bytes; the journal goes on by itself."
-	}
-	return ""
-}
-
-// Hint gives what a person can do about an error of this package; empty where nothing is known.
-func Hint(err error) string {
-	var h interface{ Hint() string }
-	switch {
-	case errors.As(err, &h):
-		return h.Hint()
-	case errors.Is(err, ErrFailed):
-		return hint(StateFailed, err)
-	case errors.Is(err, ErrFull):
-		return hint(StateFull, err)
-	}
-	return ""
 }

@@ -171,7 +171,10 @@ func (j *Journal) room(n int64) error {
 		have := j.bytes
 		j.mu.Unlock()
 		if have+n > limit {
-			return fmt.Errorf("it holds %d bytes of the %d that journal.max_bytes allows, and the lake has not taken them over yet", have, limit)
+			return &refusal{
+				reason: fmt.Sprintf("it holds %d bytes of the %d that journal.max_bytes allows", have, limit),
+				hint:   "See why the lake does not take the events over, or raise journal.max_bytes; the journal goes on by itself.",
+			}
 		}
 	}
 	if least := j.opt.MinFree; least > 0 {
@@ -180,7 +183,10 @@ func (j *Journal) room(n int64) error {
 			return fmt.Errorf("free space of %s: %w", j.dir, err)
 		}
 		if free < least+uint64(n) {
-			return fmt.Errorf("the disk of %s has %d bytes free, and %d are left for the lake to work with", j.dir, free, least)
+			return &refusal{
+				reason: fmt.Sprintf("the disk of %s has %d bytes free, and %d are kept for the lake to work with", j.dir, free, least),
+				hint:   roomHint,
+			}
 		}
 	}
 	return nil
@@ -291,7 +297,7 @@ func (j *Journal) tend(idle *idleness) {
 	if next != idle.next {
 		*idle = idleness{next: next}
 	}
-	if idle.ticks++; idle.ticks == quietTicks {
+	if idle.ticks++; idle.ticks >= quietTicks {
 		// An error here is an error of the next append as well, which has somebody to tell it to.
 		_ = j.trim(0, idleBytes)
 	}
