@@ -154,7 +154,7 @@ func appendArrow(b array.Builder, t *Type, v any) (int, error) {
 	case *array.StringBuilder:
 		s, ok := v.(string)
 		if !ok {
-			s, _ = plainText(AppendJSON(nil, t, v))
+			s, _ = plainText(Column{Type: *t}, AppendJSON(nil, t, v))
 		}
 		b.Append(s)
 		return len(s) + 4, nil

@@ -118,7 +118,31 @@ var engineErrors = []struct {
 // advice is where an engine's message turns from what is wrong to what could be meant and where.
 var advice = regexp.MustCompile(`(?s)\n\s*(?:Candidate|Did you mean|LINE \d+:).*`)
 
-var blankLines = regexp.MustCompile(`\n\s*\n`)
+// settings is advice to change a setting, which a query cannot.
+var settings = regexp.MustCompile(`\n*[^\n]*"SET [^\n]*`)
+
+// maxCandidates is how many of the functions that could be meant are named.
+const maxCandidates = 5
+
+// tidy drops blank lines and the tail of a long list of candidates.
+func tidy(text string) string {
+	var out []string
+	candidates := 0
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, " \n")
+		if strings.HasPrefix(line, "\t") {
+			if candidates++; candidates == maxCandidates+1 {
+				line = "\t..."
+			} else if candidates > maxCandidates {
+				continue
+			}
+		}
+		if line != "" {
+			out = append(out, line)
+		}
+	}
+	return strings.TrimSpace(strings.Join(out, "\n"))
+}
 
 // classify turns an engine's message into an Error. The engine's own advice ("Did you mean", the
 // line with a caret) becomes the hint.
@@ -139,9 +163,10 @@ func classify(err error) *Error {
 	if _, rest, ok := strings.Cut(out.Message, " Error: "); ok {
 		out.Message = rest
 	}
+	out.Message = settings.ReplaceAllString(out.Message, "")
 	if at := advice.FindStringIndex(out.Message); at != nil {
 		if out.Hint == "" {
-			out.Hint = blankLines.ReplaceAllString(strings.TrimSpace(out.Message[at[0]:]), "\n")
+			out.Hint = tidy(out.Message[at[0]:])
 		}
 		out.Message = strings.TrimSpace(out.Message[:at[0]])
 	}

@@ -39,7 +39,7 @@ func parseFunctions(list string) *functions {
 		if strings.HasPrefix(line, "#") {
 			continue
 		}
-		for _, name := range strings.Fields(line) {
+		for _, name := range strings.Fields(lower(line)) {
 			f.known[name] = true
 			for _, set := range into[heading] {
 				set[name] = true

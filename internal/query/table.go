@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"unicode"
@@ -43,15 +44,18 @@ func WriteTable(w io.Writer, c Cells, width int) error {
 	for _, row := range ahead {
 		t.row(row)
 	}
+	count := len(ahead)
 	for failed == nil {
 		var row []string
 		if row, failed = tableRow(c); failed == nil {
 			t.row(row)
+			count++
 		}
 	}
 	t.rule("└", "┴", "┘")
 	if errors.Is(failed, io.EOF) {
 		failed = nil
+		t.foot(count, c.Truncated())
 	}
 	return errors.Join(failed, t.out.Flush())
 }
@@ -62,9 +66,10 @@ func tableRow(c Cells) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	columns := c.Columns()
 	out := make([]string, len(cells))
 	for i, cell := range cells {
-		text, null := plainText(cell)
+		text, null := plainText(columns[i], cell)
 		if null {
 			text = "NULL"
 		}
@@ -85,6 +90,17 @@ func (t *table) rule(left, between, right string) {
 		left = between
 	}
 	_, _ = t.out.WriteString(right + "\n")
+}
+
+func (t *table) foot(count int, truncated bool) {
+	switch {
+	case truncated:
+		_, _ = fmt.Fprintf(t.out, "the first %d rows; the others were cut\n", count)
+	case count == 1:
+		_, _ = t.out.WriteString("1 row\n")
+	default:
+		_, _ = fmt.Fprintf(t.out, "%d rows\n", count)
+	}
 }
 
 func (t *table) row(cells []string) {

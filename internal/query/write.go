@@ -162,7 +162,8 @@ func writeObjects(w io.Writer, c Cells, head, first, next, tail string) error {
 func WriteCSV(w io.Writer, c Cells, lineEnd string) error {
 	out := newOutput(w)
 	var line []byte
-	for i, col := range c.Columns() {
+	columns := c.Columns()
+	for i, col := range columns {
 		if i > 0 {
 			line = append(line, ',')
 		}
@@ -175,7 +176,7 @@ func WriteCSV(w io.Writer, c Cells, lineEnd string) error {
 			if i > 0 {
 				line = append(line, ',')
 			}
-			if text, null := plainText(cell); !null {
+			if text, null := plainText(columns[i], cell); !null {
 				line = appendCSV(line, text)
 			}
 		}
@@ -192,12 +193,13 @@ func appendCSV(dst []byte, field string) []byte {
 	return append(append(append(dst, '"'), strings.ReplaceAll(field, `"`, `""`)...), '"')
 }
 
-// plainText is the text of a JSON value: strings without quotes, everything else as it is.
-func plainText(cell []byte) (text string, null bool) {
+// plainText is the text of a value: strings without quotes, everything else, and what is JSON in the
+// database, as it is.
+func plainText(col Column, cell []byte) (text string, null bool) {
 	switch {
 	case string(cell) == "null":
 		return "", true
-	case len(cell) > 1 && cell[0] == '"':
+	case len(cell) > 1 && cell[0] == '"' && col.Type.Name != "JSON":
 		return unquote(cell), false
 	default:
 		return string(cell), false
