@@ -2,9 +2,6 @@ package event
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"io"
 	"strconv"
 	"unicode/utf8"
 
@@ -14,7 +11,7 @@ import (
 // Decoder turns journaled requests into calls. It keeps its buffers from one request to the next and is not goroutine-safe; its zero
 // value is ready.
 type Decoder struct {
-	w     walker
+	c     cursor
 	items []item
 	cuts  []cut
 	extra []span // items of a batch beyond the limit
@@ -51,16 +48,14 @@ type run struct {
 // return, except for the strings. An error of theirs ends the walk and is returned.
 func (d *Decoder) Decode(r *Request, log string, first uint64, receivedAt int64, call func(*Call) error, dead func(*DeadLetter) error) error {
 	d.run = run{r: r, body: r.Body, log: log, first: first, receivedAt: receivedAt, emit: call, dead: dead}
-	defer func() { d.run = run{}; d.env.reset(); d.w.release() }()
+	defer func() { d.run = run{}; d.env.reset(); d.c.reset(nil, false) }()
 	d.ip = fillableIP(r)
 	if r.Refused != "" {
 		return d.letter(r.Refused, 0, r.Body)
 	}
-	if err := d.split(r.Body, false); err != nil {
-		if err2 := d.splitDirty(r.Body); err2 != nil {
-			// The collector has scanned the body; that it cannot be read now is said where a person looks.
-			return d.letter(bodyReason(err), 0, r.Body)
-		}
+	if !d.split(r.Body, false) && !d.splitDirty(r.Body) {
+		// The collector has scanned the body; that it cannot be read now is said where a person looks.
+		return d.letter(explain(r.Body).Reason, 0, r.Body)
 	}
 	if err := d.prepareEnvelope(); err != nil {
 		return err
@@ -73,55 +68,31 @@ func (d *Decoder) Decode(r *Request, log string, first uint64, receivedAt int64,
 	return d.surplus()
 }
 
-func bodyReason(err error) string {
-	if e, ok := errors.AsType[*BodyError](err); ok {
-		return e.Reason
-	}
-	return ReasonMalformedJSON
-}
-
-// split finds the items of the body, their fields, and the envelope.
-func (d *Decoder) split(body []byte, lenient bool) error {
+// split finds the items of the body, their fields, and the envelope; false when it is not a JSON object.
+func (d *Decoder) split(body []byte, lenient bool) bool {
 	d.items, d.cuts, d.extra, d.invalid, d.sizes = d.items[:0], d.cuts[:0], d.extra[:0], nil, nil
 	d.env.reset()
 	d.body = body
-	d.w.reset(body, lenient)
-	if d.w.dec.PeekKind() != '{' {
-		return d.w.notObject()
-	}
-	var err error
+	d.c.reset(body, lenient)
 	if d.r.Type != "" {
-		err = d.item()
+		d.item()
 	} else {
-		err = d.batch()
+		d.batch()
 	}
-	if err != nil {
-		return bodyError(err)
-	}
-	if _, err := d.w.dec.ReadToken(); err != io.EOF {
-		return bodyError(err)
-	}
-	return nil
+	return d.c.end()
 }
 
 // batch reads the envelope and its items.
-func (d *Decoder) batch() error {
-	dec := &d.w.dec
-	if _, err := dec.ReadToken(); err != nil {
-		return err
-	}
-	for dec.PeekKind() != '}' {
-		name, err := d.w.name()
-		if err != nil {
-			return err
-		}
+func (d *Decoder) batch() {
+	c := &d.c
+	c.enter('{')
+	for first := true; c.more(first, '}'); first = false {
+		quoted, _ := c.name()
 		var to *[]byte
-		switch string(name) {
+		switch string(c.plain(quoted)) {
 		case "batch":
-			if dec.PeekKind() == '[' {
-				if err := d.batchItems(); err != nil {
-					return err
-				}
+			if c.peek() == '[' {
+				d.batchItems()
 				continue
 			}
 		case "context":
@@ -131,86 +102,57 @@ func (d *Decoder) batch() error {
 		case "sentAt":
 			to = &d.env.sentAt
 		}
-		v, err := dec.ReadValue()
-		if err != nil {
-			return err
-		}
-		if to != nil {
-			*to = v
+		if v := c.value(); to != nil {
+			*to = v.of(d.body)
 		}
 	}
-	_, err := dec.ReadToken()
-	return err
 }
 
-func (d *Decoder) batchItems() error {
-	dec := &d.w.dec
-	if _, err := dec.ReadToken(); err != nil {
-		return err
-	}
-	for {
-		kind := dec.PeekKind()
-		if kind == ']' {
-			_, err := dec.ReadToken()
-			return err
-		}
+func (d *Decoder) batchItems() {
+	c := &d.c
+	c.enter('[')
+	for first := true; c.more(first, ']'); first = false {
 		full := d.r.MaxBatch > 0 && len(d.items) >= d.r.MaxBatch
-		if kind == '{' && !full {
-			if err := d.item(); err != nil {
-				return err
-			}
-			continue
-		}
-		v, err := dec.ReadValue()
-		if err != nil {
-			return err
-		}
-		end := int32(d.w.offset())
-		s := span{end - int32(len(v)), end}
-		if full {
-			d.extra = append(d.extra, s)
-		} else {
-			d.items = append(d.items, item{all: s, odd: true})
+		switch {
+		case full:
+			d.extra = append(d.extra, c.value())
+		case c.peek() == '{':
+			d.item()
+		default:
+			d.items = append(d.items, item{all: c.value(), odd: true})
 		}
 	}
 }
 
 // splitDirty is split for a body with invalid text: the items are those of a cleaned copy, their sizes those of the original.
-func (d *Decoder) splitDirty(body []byte) error {
-	if err := d.split(body, true); err != nil {
-		return err
+func (d *Decoder) splitDirty(body []byte) bool {
+	if !d.split(body, true) {
+		return false
 	}
 	sizes, invalid := make([]int, len(d.items)), make(map[int][]byte)
 	for i := range d.items {
 		it := &d.items[i]
 		sizes[i] = it.all.size()
-		if !it.odd && !d.isClean(it.all.of(body)) {
+		if !it.odd && !isClean(it.all.of(body)) {
 			invalid[i] = escape(nil, d.shape(it))
 		}
 	}
-	if shared := d.env.object(); !d.isClean(shared) {
+	if shared := d.env.object(); !isClean(shared) {
 		d.body = shared
-		d.w.reset(shared, true)
-		if err := d.item(); err != nil {
-			return err
-		}
+		d.c.reset(shared, true)
+		d.item()
 		invalid[-1] = escape(nil, d.shape(&d.items[len(d.items)-1]))
 	}
 	var err error
-	if d.clean, err = jsontext.AppendFormat(d.clean[:0], body, d.w.strict, d.w.lenient); err != nil {
-		return fmt.Errorf("replace invalid text: %w", err)
-	}
-	if err := d.split(d.clean, false); err != nil {
-		return err
-	}
-	if len(d.items) != len(sizes) {
-		return fmt.Errorf("replace invalid text: %d items became %d", len(sizes), len(d.items))
+	d.clean, err = jsontext.AppendFormat(d.clean[:0], body, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if err != nil || !d.split(d.clean, false) || len(d.items) != len(sizes) {
+		return false
 	}
 	d.sizes, d.invalid = sizes, invalid
-	return nil
+	return true
 }
 
-func (d *Decoder) isClean(v []byte) bool { return jsontext.Value(v).IsValid(d.w.strict) }
+func isClean(v []byte) bool { return jsontext.Value(v).IsValid(jsontext.AllowDuplicateNames(true)) }
 
 // one checks item i and delivers it.
 func (d *Decoder) one(i int) error {
@@ -265,10 +207,8 @@ func (d *Decoder) surplus() error {
 			continue
 		}
 		d.items, d.cuts, d.body = d.items[:0], d.cuts[:0], raw
-		d.w.reset(raw, false)
-		if err := d.item(); err != nil {
-			return fmt.Errorf("read a surplus item again: %w", err)
-		}
+		d.c.reset(raw, false)
+		d.item()
 		out = append(out, d.shape(&d.items[0])...)
 	}
 	return d.letter(ReasonBatchTooLong, at, append(out, ']'))

@@ -86,43 +86,29 @@ type item struct {
 }
 
 // item reads the object that comes next and appends it to d.items.
-func (d *Decoder) item() error {
-	dec := &d.w.dec
-	if _, err := dec.ReadToken(); err != nil {
-		return err
-	}
-	d.items = append(d.items, item{all: span{start: int32(d.w.offset()) - 1}})
+func (d *Decoder) item() {
+	c := &d.c
+	c.enter('{')
+	d.items = append(d.items, item{all: span{start: int32(c.i) - 1}})
 	it := &d.items[len(d.items)-1]
 	it.cuts.start = int32(len(d.cuts))
-	for dec.PeekKind() != '}' {
-		name, err := dec.ReadValue()
-		if err != nil {
-			return err
-		}
-		start := int32(d.w.offset() - len(name))
-		f := fieldOf(d.w.plain(name))
-		v, err := dec.ReadValue()
-		if err != nil {
-			return err
-		}
+	for first := true; c.more(first, '}'); first = false {
+		quoted, start := c.name()
+		f := fieldOf(c.plain(quoted))
+		v := c.value()
 		if f == fOther {
 			continue
 		}
-		end := int32(d.w.offset())
-		it.fields[f] = span{end - int32(len(v)), end}
+		it.fields[f] = v
 		switch f {
 		case fContext:
 			it.contexts++
 			fallthrough
 		case fWriteKey, fIntegrations:
-			d.cuts = append(d.cuts, cut{span{start, end}, f})
+			d.cuts = append(d.cuts, cut{span{int32(start), v.end}, f})
 		}
 	}
-	if _, err := dec.ReadToken(); err != nil {
-		return err
-	}
-	it.all.end, it.cuts.end = int32(d.w.offset()), int32(len(d.cuts))
-	return nil
+	it.all.end, it.cuts.end = int32(c.i), int32(len(d.cuts))
 }
 
 // value gives a field of the item; nil when it is absent or null.
@@ -143,7 +129,7 @@ func (d *Decoder) text(it *item, f int) ([]byte, bool) {
 	}
 	switch v[0] {
 	case '"':
-		return d.w.plain(v), true
+		return d.c.plain(v), true
 	case '{', '[':
 		return nil, false
 	}
@@ -277,18 +263,18 @@ func (d *Decoder) times(it *item, c *Call) (bad bool) {
 }
 
 func (d *Decoder) time(it *item, f int) (int64, bool) {
-	return parseTimeValue(&d.w, d.value(it, f))
+	return parseTimeValue(&d.c, d.value(it, f))
 }
 
 // parseTimeValue reads a JSON value as a time; absent, null and "" are no time.
-func parseTimeValue(w *walker, v []byte) (int64, bool) {
+func parseTimeValue(c *cursor, v []byte) (int64, bool) {
 	if v == nil || v[0] == 'n' {
 		return NoTime, true
 	}
 	if v[0] != '"' {
 		return NoTime, false
 	}
-	text := w.plain(v)
+	text := c.plain(v)
 	if len(text) == 0 {
 		return NoTime, true
 	}

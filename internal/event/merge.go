@@ -35,15 +35,15 @@ func (m *members) reset() {
 }
 
 // read fills the list from raw; anything but an object counts as empty.
-func (m *members) read(w *walker) error {
+func (m *members) read(c *cursor) {
 	if len(m.raw) < 2 || m.raw[0] != '{' {
 		m.raw = nil
-		return nil
+		return
 	}
 	if m.index == nil {
 		m.index = make(map[string]int)
 	}
-	return w.members(m.raw, func(quoted, name, value []byte) {
+	c.members(m.raw, func(quoted, name, value []byte) {
 		if i, ok := m.index[string(name)]; ok {
 			m.list[i].value = value
 			return
@@ -76,41 +76,27 @@ func (e *envelope) object() []byte {
 }
 
 // members calls fn for each member of an object that has been read before: the name as it came, the name unquoted, the value as it came.
-func (w *walker) members(object []byte, fn func(quoted, name, value []byte)) error {
-	w.reset(object, true)
-	if _, err := w.dec.ReadToken(); err != nil {
-		return err
+func (c *cursor) members(object []byte, fn func(quoted, name, value []byte)) {
+	c.reset(object, true)
+	c.enter('{')
+	for first := true; c.more(first, '}'); first = false {
+		quoted, _ := c.name()
+		name := c.plain(quoted)
+		fn(quoted, name, c.value().of(object))
 	}
-	for w.dec.PeekKind() != '}' {
-		quoted, err := w.dec.ReadValue()
-		if err != nil {
-			return err
-		}
-		name := w.plain(quoted)
-		value, err := w.dec.ReadValue()
-		if err != nil {
-			return err
-		}
-		fn(quoted, name, value)
-	}
-	return nil
 }
 
 // prepareEnvelope reads the envelope once for all items, and delivers what is wrong with it.
 func (d *Decoder) prepareEnvelope() error {
-	if err := d.env.context.read(&d.w); err != nil {
-		return err
-	}
-	if err := d.env.integrations.read(&d.w); err != nil {
-		return err
-	}
+	d.env.context.read(&d.c)
+	d.env.integrations.read(&d.c)
 	if as, ok := d.invalid[-1]; ok && len(d.items) > 0 {
 		if err := d.letter(ReasonInvalidUTF8, 0, as); err != nil {
 			return err
 		}
 	}
 	var ok bool
-	if d.env.sent, ok = parseTimeValue(&d.w, d.env.sentAt); !ok && len(d.items) > 0 {
+	if d.env.sent, ok = parseTimeValue(&d.c, d.env.sentAt); !ok && len(d.items) > 0 {
 		d.scratch = append(append(append(d.scratch[:0], `{"sentAt":`...), d.env.sentAt...), '}')
 		return d.letter(ReasonInvalidTime, 0, d.scratch)
 	}
@@ -154,8 +140,7 @@ func (d *Decoder) mergeIntegrations(own []byte) []byte {
 	}
 	env.round++
 	out := append(d.integrations[:0], '{')
-	// The value has been read once: there is nothing left to go wrong.
-	_ = d.w.members(own, func(quoted, name, value []byte) {
+	d.c.members(own, func(quoted, name, value []byte) {
 		env.mark(name)
 		out = appendMember(out, quoted, value)
 	})
@@ -212,7 +197,7 @@ func (d *Decoder) mergeContext(own []byte, count int) (context []byte, changed b
 	}
 	m := contextMerge{d: d, out: append(d.context[:0], '{'), direct: d.r.Client}
 	env.round++
-	_ = d.w.members(own, m.own)
+	d.c.members(own, m.own)
 	for i, e := range env.list {
 		if env.seen[i] != env.round {
 			m.changed = true
@@ -306,5 +291,3 @@ func (d *Decoder) build(it *item, context, integrations []byte) []byte {
 	d.payload = append(out, '}')
 	return d.payload
 }
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }

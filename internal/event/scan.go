@@ -1,10 +1,11 @@
 package event
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"strings"
+
+	"bytes"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -28,7 +29,7 @@ type BodyError struct {
 func (e *BodyError) Error() string { return e.Reason + ": " + e.Detail }
 
 // Scanner checks bodies. It is not goroutine-safe; its zero value is ready.
-type Scanner struct{ w walker }
+type Scanner struct{ c cursor }
 
 // Scan checks a body with a Scanner of its own; see [Scanner.Scan].
 func Scan(body []byte, batch bool) (Envelope, error) {
@@ -39,83 +40,61 @@ func Scan(body []byte, batch bool) (Envelope, error) {
 // Scan walks over the body once: strict JSON (RFC 8259), of which duplicate names and invalid UTF-8 within strings are forgiven, an
 // object, with an array called batch where batch is set. Several arrays called batch count as one. The error is a *BodyError.
 func (s *Scanner) Scan(body []byte, batch bool) (Envelope, error) {
-	env, err := s.scan(body, batch, false)
-	if e, ok := errors.AsType[*BodyError](err); ok && e.Reason == ReasonMalformedJSON {
+	defer s.c.reset(nil, false)
+	env, found := s.scan(body, batch, false)
+	if s.c.bad {
 		// Invalid text is rare: only what has failed strictly is looked at again with more patience.
-		env, err = s.scan(body, batch, true)
+		env, found = s.scan(body, batch, true)
 		env.InvalidText = true
 	}
-	if err != nil {
-		return Envelope{}, err
+	if s.c.bad {
+		return Envelope{}, explain(body)
+	}
+	if batch && !found {
+		return Envelope{}, &BodyError{ReasonMissingBatch, `the body needs an array called "batch"`}
 	}
 	return env, nil
 }
 
-func (s *Scanner) scan(body []byte, batch, lenient bool) (Envelope, error) {
-	env := Envelope{Count: 1}
-	w := &s.w
-	w.reset(body, lenient)
-	defer w.release()
-	if w.dec.PeekKind() != '{' {
-		return env, w.notObject()
-	}
-	if _, err := w.dec.ReadToken(); err != nil {
-		return env, bodyError(err)
-	}
-	start, found := w.offset()-1, false
-	for w.dec.PeekKind() != '}' {
-		name, err := w.name()
-		if err != nil {
-			return env, bodyError(err)
-		}
-		if batch && string(name) == "batch" && w.dec.PeekKind() == '[' {
+// scan sets s.c.bad where the body is not an object.
+func (s *Scanner) scan(body []byte, batch, lenient bool) (env Envelope, found bool) {
+	c := &s.c
+	c.reset(body, lenient)
+	env.Count = 1
+	c.enter('{')
+	start := c.i - 1
+	for first := true; c.more(first, '}'); first = false {
+		quoted, _ := c.name()
+		name := c.plain(quoted)
+		if batch && string(name) == "batch" && c.peek() == '[' {
 			if !found {
 				env.Count, found = 0, true
 			}
-			if err := s.items(&env); err != nil {
-				return env, bodyError(err)
-			}
+			s.items(&env)
 			continue
 		}
 		isKey := string(name) == "writeKey"
-		value, err := w.dec.ReadValue()
-		if err != nil {
-			return env, bodyError(err)
-		}
-		if isKey {
-			env.WriteKey = unquoted(value)
+		if v := c.value(); isKey {
+			env.WriteKey = unquoted(v.of(body))
 		}
 	}
-	if _, err := w.dec.ReadToken(); err != nil {
-		return env, bodyError(err)
+	env.Size = c.i - start
+	if !c.end() {
+		c.fail()
 	}
-	env.Size = w.offset() - start
-	if _, err := w.dec.ReadToken(); err != io.EOF {
-		return env, bodyError(err)
-	}
-	if batch && !found {
-		return env, &BodyError{ReasonMissingBatch, `the body needs an array called "batch"`}
-	}
-	return env, nil
+	return env, found
 }
 
-func (s *Scanner) items(env *Envelope) error {
-	dec := &s.w.dec
-	if _, err := dec.ReadToken(); err != nil {
-		return err
-	}
-	for dec.PeekKind() != ']' {
-		v, err := dec.ReadValue()
-		if err != nil {
-			return err
-		}
-		if env.First == nil && v[0] == '{' {
-			env.First = v
+func (s *Scanner) items(env *Envelope) {
+	c := &s.c
+	c.enter('[')
+	for first := true; c.more(first, ']'); first = false {
+		v := c.value()
+		if env.First == nil && !c.bad && c.b[v.start] == '{' {
+			env.First = v.of(c.b)
 		}
 		env.Count++
 	}
-	_, err := dec.ReadToken()
-	return err
 }
 
 // ItemWriteKey looks for a write key in the first item of a batch, for bodies whose envelope has none.
@@ -123,67 +102,8 @@ func (s *Scanner) ItemWriteKey(env *Envelope) []byte {
 	if env.First == nil {
 		return nil
 	}
-	item, err := s.scan(env.First, false, env.InvalidText)
-	if err != nil {
-		return nil
-	}
+	item, _ := s.scan(env.First, false, true)
 	return item.WriteKey
-}
-
-// walker reads tokens straight from a byte slice.
-type walker struct {
-	buf             bytes.Buffer
-	dec             jsontext.Decoder
-	strict, lenient jsontext.Options
-	scratch         []byte
-}
-
-func (w *walker) reset(b []byte, lenient bool) {
-	if w.strict == nil {
-		w.strict = jsontext.AllowDuplicateNames(true)
-		w.lenient = jsontext.AllowInvalidUTF8(true)
-	}
-	w.buf = *bytes.NewBuffer(b)
-	if lenient {
-		w.dec.Reset(&w.buf, w.strict, w.lenient)
-	} else {
-		w.dec.Reset(&w.buf, w.strict)
-	}
-}
-
-// release lets go of the bytes that were walked over.
-func (w *walker) release() { w.reset(nil, false) }
-
-// offset is where the last token or value ended.
-func (w *walker) offset() int { return int(w.dec.InputOffset()) }
-
-// name reads a member's name, unquoted; it is valid until the next read.
-func (w *walker) name() ([]byte, error) {
-	v, err := w.dec.ReadValue()
-	if err != nil {
-		return nil, err
-	}
-	return w.plain(v), nil
-}
-
-// plain unquotes a JSON string, into scratch where it is escaped.
-func (w *walker) plain(quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1]
-	}
-	w.scratch = appendUnquoted(w.scratch[:0], quoted)
-	return w.scratch
-}
-
-// notObject tells a body that is not an object from one that is not JSON.
-func (w *walker) notObject() error {
-	if _, err := w.dec.ReadValue(); err != nil {
-		return bodyError(err)
-	}
-	if _, err := w.dec.ReadToken(); err != io.EOF {
-		return bodyError(err)
-	}
-	return &BodyError{ReasonNotObject, "the body must be a JSON object"}
 }
 
 // unquoted gives the text of a JSON string, nil for any other value.
@@ -197,20 +117,19 @@ func unquoted(v []byte) []byte {
 	return appendUnquoted(nil, v)
 }
 
-// appendUnquoted appends the text of a JSON string that is known to be well formed.
-func appendUnquoted(dst, quoted []byte) []byte {
-	// The error can only be of text that is not UTF-8; U+FFFD is appended in its place all the same.
-	dst, _ = jsontext.AppendUnquote(dst, quoted)
-	return dst
-}
-
-func bodyError(err error) error {
+// explain says why a body is not one JSON object.
+func explain(body []byte) *BodyError {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	_, err := dec.ReadValue()
 	switch {
-	case err == nil:
-		return &BodyError{ReasonMalformedJSON, "something follows the JSON value"}
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return &BodyError{ReasonMalformedJSON, "the JSON ends before its end"}
+	case err != nil:
+		// The library names itself first; that says nothing to the caller.
+		return &BodyError{ReasonMalformedJSON, strings.TrimPrefix(err.Error(), "jsontext: ")}
 	}
-	// The library names itself first; that says nothing to the caller.
-	return &BodyError{ReasonMalformedJSON, strings.TrimPrefix(err.Error(), "jsontext: ")}
+	if _, err = dec.ReadToken(); err != io.EOF {
+		return &BodyError{ReasonMalformedJSON, "something follows the JSON value"}
+	}
+	return &BodyError{ReasonNotObject, "the body must be a JSON object"}
 }
