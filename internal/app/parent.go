@@ -59,6 +59,9 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	if err != nil {
 		return nil, hint(fmt.Errorf("open journal: %w", err), "%s", journal.Hint(err))
 	}
+	if r := p.journal.Stats().Recovered; r.Bytes > 0 {
+		log.Info("the journal's end was cut to what had been written whole: nothing that was acknowledged is in the rest", "file", r.Path, "bytes", r.Bytes)
+	}
 	p.lake, err = lake.Open(ctx, lake.Options{
 		Catalog: dir.catalog(), Dir: lakeDir, Window: dir.window(), Sources: sourceNames(cfg),
 		Every: time.Duration(cfg.Lake.Flush.Every), Bytes: int(cfg.Lake.Flush.Bytes),
