@@ -36,7 +36,7 @@ function serve(done) {
 function open(url, profile) {
   const flags = ['--headless', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', `--user-data-dir=${profile}`,
-    '--remote-debugging-port=0', '--enable-logging=stderr'];
+    '--enable-logging=stderr'];
   if (process.getuid && process.getuid() === 0) flags.push('--no-sandbox');
   const browser = spawn(chromium, [...flags, url], { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   // A group of its own, ended as a whole: Debian's command is a script that does not pass signals on.
