@@ -195,9 +195,6 @@ func (h *Handler) recovered(w http.ResponseWriter, r *http.Request) {
 	if v == nil {
 		return
 	}
-	if v == http.ErrAbortHandler {
-		panic(v)
-	}
 	h.o.Log.Error("a tracking call made the program panic", "path", r.URL.Path, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	h.send(w, r, h.replies.internal)
 }

@@ -19,7 +19,6 @@ type sdkCase struct {
 	want    []string
 }
 
-// The three envelopes that servers send, and those of browsers and phones.
 func sdkCases() []sdkCase {
 	return append(serverSDKs(), clientSDKs()...)
 }

@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -110,10 +111,10 @@ func TestDecodePassesErrorsOn(t *testing.T) {
 	stop := fmt.Errorf("stop")
 	r := &Request{Body: []byte(`{"batch":[{"type":"page","userId":"u"},{"type":"page"}]}`)}
 	fine, deadFine := func(*Call) error { return nil }, func(*DeadLetter) error { return nil }
-	if err := d.Decode(r, testLog, 1, 0, func(*Call) error { return stop }, deadFine); err != stop {
+	if err := d.Decode(r, testLog, 1, 0, func(*Call) error { return stop }, deadFine); !errors.Is(err, stop) {
 		t.Errorf("from call: %v", err)
 	}
-	if err := d.Decode(r, testLog, 1, 0, fine, func(*DeadLetter) error { return stop }); err != stop {
+	if err := d.Decode(r, testLog, 1, 0, fine, func(*DeadLetter) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("from dead: %v", err)
 	}
 }

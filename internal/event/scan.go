@@ -1,11 +1,10 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
-
-	"bytes"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -128,7 +127,7 @@ func explain(body []byte) *BodyError {
 		// The library names itself first; that says nothing to the caller.
 		return &BodyError{ReasonMalformedJSON, strings.TrimPrefix(err.Error(), "jsontext: ")}
 	}
-	if _, err = dec.ReadToken(); err != io.EOF {
+	if _, err = dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return &BodyError{ReasonMalformedJSON, "something follows the JSON value"}
 	}
 	return &BodyError{ReasonNotObject, "the body must be a JSON object"}
