@@ -2,6 +2,7 @@ package app
 
 import (
 	"log/slog"
+	"strconv"
 
 	"firth/internal/event"
 	"firth/internal/journal"
@@ -37,7 +38,7 @@ const reasonDamaged = "undecodable_record"
 func (d *callDecoder) Decode(f lake.Frame, log string, call func(string, *event.Call) error, dead func(*event.DeadLetter) error) error {
 	if err := d.request.Decode(f.Payload); err != nil {
 		// Nothing that was acknowledged is thrown away, and nothing stands in the way of what comes behind.
-		return dead(&event.DeadLetter{ReceivedAt: f.ReceivedAt, Reason: reasonDamaged, Payload: f.Payload, Log: log, Offset: f.Offset})
+		return dead(&event.DeadLetter{ReceivedAt: f.ReceivedAt, Reason: reasonDamaged, Payload: []byte(strconv.QuoteToASCII(string(f.Payload))), Log: log, Offset: f.Offset})
 	}
 	return d.decoder.Decode(&d.request, log, f.Offset, f.ReceivedAt,
 		func(c *event.Call) error { return call(d.request.Source, c) }, dead)

@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"firth/internal/collect"
 )
 
 // gauge is one number that is read when somebody asks.
@@ -36,13 +38,26 @@ func one(read func() float64) func(func(float64, ...string)) {
 }
 
 // metricsHandler serves the numbers together with those of the Go runtime and of the process.
-func metricsHandler(gauges []*gauge) http.Handler {
+func metricsHandler(gauges []prometheus.Collector) http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, g := range gauges {
 		reg.MustRegister(g)
 	}
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+}
+
+// latency is the histogram of the tracking routes.
+type latency struct{ m *collect.Metrics }
+
+// Describe sends nothing; see Collect.
+func (l latency) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads the histogram.
+func (l latency) Collect(ch chan<- prometheus.Metric) {
+	buckets, n, sum := l.m.Latency()
+	desc := prometheus.NewDesc("firth_request_seconds", "How long the tracking routes took to answer.", nil, nil)
+	ch <- prometheus.MustNewConstHistogram(desc, n, sum, buckets)
 }
 
 // metrics are the numbers of the collecting half.
@@ -54,17 +69,24 @@ func (p *parent) metrics() http.Handler {
 	count := func(name, help string, read func() float64) *gauge {
 		return &gauge{name: name, help: help, counter: true, read: one(read)}
 	}
-	return metricsHandler([]*gauge{
-		{name: "firth_requests_total", help: "Answered requests by outcome.", counter: true, labels: []string{"outcome"}, read: func(set func(float64, ...string)) {
+	return metricsHandler([]prometheus.Collector{
+		&gauge{name: "firth_requests_total", help: "Answered requests by outcome.", counter: true, labels: []string{"outcome"}, read: func(set func(float64, ...string)) {
 			for outcome, n := range m.Requests() {
 				set(float64(n), outcome)
 			}
 		}},
-		{name: "firth_events_total", help: "Events that were journaled.", counter: true, labels: []string{"source"}, read: func(set func(float64, ...string)) {
+		&gauge{name: "firth_events_total", help: "Events that were journaled.", counter: true, labels: []string{"source"}, read: func(set func(float64, ...string)) {
 			for source, n := range m.Sources() {
 				set(float64(n), source)
 			}
 		}},
+		&gauge{name: "firth_refused_calls_total", help: "Refused calls: kept as dead letters, or only counted because there were too many.", counter: true, labels: []string{"kept"}, read: func(set func(float64, ...string)) {
+			kept, missed := m.Refusals()
+			set(float64(kept), "yes")
+			set(float64(missed), "no")
+		}},
+		count("firth_surplus_events_total", "Items of batches beyond limits.batch; they are dead letters.", func() float64 { return float64(m.Surplus()) }),
+		latency{m},
 		count("firth_body_bytes_total", "Bytes of journaled bodies, decompressed.", func() float64 { return float64(m.Bytes()) }),
 		seconds("firth_journal_bytes", "Bytes of the journal on disk.", func() float64 { return float64(p.journal.Stats().Bytes) }),
 		seconds("firth_journal_pending_events", "Events that are in the journal and not yet in the lake.", func() float64 {
@@ -80,12 +102,12 @@ func (p *parent) metrics() http.Handler {
 		count("firth_lake_flushes_total", "Flushes of the lake.", func() float64 { return float64(p.writer.Stats().Flushes) }),
 		count("firth_lake_bytes_total", "Bytes of Parquet written.", func() float64 { return float64(p.writer.Stats().Bytes) }),
 		seconds("firth_lake_last_flush_seconds", "How long the last flush took.", func() float64 { return p.writer.Stats().FlushTime.Seconds() }),
-		{name: "firth_dedup_window_seconds", help: "How far back the window of message ids really reaches.", labels: []string{"source"}, read: func(set func(float64, ...string)) {
+		&gauge{name: "firth_dedup_window_seconds", help: "How far back the window of message ids really reaches.", labels: []string{"source"}, read: func(set func(float64, ...string)) {
 			for source, s := range p.writer.Stats().Sources {
 				set(s.WindowSpan.Seconds(), source)
 			}
 		}},
-		{name: "firth_child_restarts_total", help: "Starts of the answering half after the first.", counter: true, read: one(func() float64 {
+		&gauge{name: "firth_child_restarts_total", help: "Starts of the answering half after the first.", counter: true, read: one(func() float64 {
 			if p.child == nil {
 				return 0
 			}
