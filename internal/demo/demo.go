@@ -235,7 +235,7 @@ func (s *show) invite(o Options) {
 	p.line("")
 	p.line("  curl -u %s: %s/v1/track -d \\", s.server.WriteKey, s.server.URL)
 	p.line("    '{\"userId\":\"me\",\"event\":\"Demo Seen\",\"properties\":{\"stars\":5}}'")
-	p.line("  firth query --url %s \"FROM demo.demo_seen\"", s.server.URL)
+	p.line("  firth query --url %s \"FROM demo.demo_seen\"   # seconds later", s.server.URL)
 	p.line("")
 	p.line("  Any Segment SDK works: host %s, write key %s.", s.server.URL, s.server.WriteKey)
 	p.line("  The company database is a SQLite file: %s", o.Database)
