@@ -81,8 +81,11 @@ func (w *Writer) settle(ctx context.Context) error {
 	if err := w.dead.commit(ctx, nil, span{log: w.log, from: w.flushed, to: w.flushed}); err != nil {
 		return err
 	}
+	if err := w.trim(w.flushed); err != nil {
+		return err
+	}
 	w.stated, w.silent = w.flushed, 0
-	return w.trim(w.flushed)
+	return nil
 }
 
 func (w *Writer) trim(before uint64) error {

@@ -159,7 +159,7 @@ func newEnv(t testing.TB) *lakeEnv {
 	dir := t.TempDir()
 	return &lakeEnv{t: t, dir: dir, journal: newMemJournal(testLog), o: Options{
 		Catalog: filepath.Join(dir, "catalog.db"), Dir: filepath.Join(dir, "lake"), Window: filepath.Join(dir, "window"),
-		Every: 10 * time.Millisecond, Drain: 5 * time.Second, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Every: 10 * time.Millisecond, Drain: time.Minute, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}}
 }
 

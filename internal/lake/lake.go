@@ -54,8 +54,10 @@ type Options struct {
 	Rand io.Reader // names of files
 	Log  *slog.Logger
 
-	// step, when set, is told the name of each durable step before it is taken; an error stands for its failure. Tests only.
-	step func(name string) error
+	// For tests. Step is told the name of each durable step before it is taken, and an error stands for its failure; final
+	// tells which errors end the writer instead of being tried again.
+	step  func(name string) error
+	final func(error) bool
 }
 
 func (o Options) withDefaults() Options {
@@ -78,6 +80,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.step == nil {
 		o.step = func(string) error { return nil }
+	}
+	if o.final == nil {
+		o.final = func(error) bool { return false }
 	}
 	return o
 }

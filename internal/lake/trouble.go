@@ -30,7 +30,7 @@ func (w *Writer) retry(ctx context.Context, fn func() error) error {
 			cause = err
 		}
 		w.fail(cause)
-		if errors.Is(err, errJournalOlder) || !sleep(ctx, pause) {
+		if errors.Is(err, errJournalOlder) || w.l.o.final(err) || !sleep(ctx, pause) {
 			return cause
 		}
 	}

@@ -95,7 +95,7 @@ func (w *Writer) run(ctx context.Context) (err error) {
 			}
 		}
 		if !more {
-			return w.settle(drain)
+			return w.retry(drain, func() error { return w.settle(drain) })
 		}
 	}
 }
