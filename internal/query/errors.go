@@ -109,6 +109,7 @@ var engineErrors = []struct {
 	{"IO Error", CodeInternal, "try again: a file of the lake may just have been merged away"},
 	{"HTTP Error", CodeInternal, ""},
 	{"Fatal Error", CodeInternal, "the server's log has the cause"},
+	{"INTERRUPT Error", CodeInternal, "try again"},
 	{"INTERNAL Error", CodeInternal, "the server's log has the cause; another way to write the query may work"},
 	{"Serialization Error", CodeInternal, ""},
 	{"TransactionContext Error", CodeInternal, "try again"},

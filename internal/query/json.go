@@ -272,9 +272,18 @@ func ClockText(v int64, unit Unit) string {
 	return fmt.Sprintf("%02d:%02d:%02d", s/3600, s/60%60, s%60) + fraction(v%per, unit)
 }
 
+// fraction writes the part of a second: six digits, nine for nanoseconds.
 func fraction(part int64, unit Unit) string {
+	digits := 6
 	if unit == Nanosecond {
-		return fmt.Sprintf(".%09d", part)
+		digits = 9
+	} else {
+		part *= 1e6 / unit.perSecond()
 	}
-	return fmt.Sprintf(".%06d", part*(1e6/unit.perSecond()))
+	text := [10]byte{'.'}
+	for i := digits; i > 0; i-- {
+		text[i] = byte('0' + part%10)
+		part /= 10
+	}
+	return string(text[:digits+1])
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -179,10 +180,37 @@ func (e *Engine) start(ctx context.Context, res *Result, req Request, check func
 	}
 	res.onClose(rows.Close)
 	res.rows = rows
+	res.reason = func(err error) error {
+		if ctx.Err() != nil || !strings.HasPrefix(err.Error(), "INTERRUPT") {
+			return err
+		}
+		if why := e.again(ctx, conn, rows, text, req.Params); why != nil {
+			return why
+		}
+		return err
+	}
 	if err := res.begin(); err != nil {
 		return err
 	}
 	return context.Cause(ctx) // the engine may finish although it was told to stop
+}
+
+// again finds the reason of an interrupt that nobody asked for: when one of the engine's threads fails it
+// interrupts the others, and now and then the stream sees only that. Run without handing out rows, the
+// statement fails with the error itself.
+func (e *Engine) again(ctx context.Context, conn *sql.Conn, rows Rows, text string, params []any) error {
+	if err := errors.Join(rows.Close(), rollback(conn)); err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	plan, err := e.db.Stream(ctx, conn, "EXPLAIN ANALYZE "+text, params)
+	if err != nil {
+		return err
+	}
+	_, err = plan.Next()
+	return errors.Join(err, plan.Close())
 }
 
 // rollback ends the transaction of a connection; one that cannot is not used again.

@@ -13,6 +13,7 @@ var errBroken = driver.ErrBadConn
 type Result struct {
 	rows      Rows
 	explain   func(error) *Error
+	reason    func(error) error // finds out what an interrupt hides
 	closers   []func() error
 	columns   []Column
 	pending   []any // the first row, read ahead so that a query that fails at once fails in Query
@@ -41,7 +42,7 @@ func (r *Result) begin() error {
 	case errors.Is(err, io.EOF):
 		r.done = true
 	case err != nil:
-		return err
+		return r.reason(err)
 	}
 	r.pending, r.ahead = row, err == nil
 	return nil
@@ -63,7 +64,7 @@ func (r *Result) Next() ([]any, error) {
 			if errors.Is(err, io.EOF) {
 				return nil, io.EOF
 			}
-			return nil, r.explain(err)
+			return nil, r.explain(r.reason(err))
 		}
 	}
 	r.ahead = false

@@ -82,9 +82,12 @@ func (r *rows) drop() {
 	}
 }
 
-// Close stops the engine if it still works on the result.
+// Close stops the engine if it still works on the result. It may be called twice.
 func (r *rows) Close() error {
-	r.quiet()
+	if r.quiet != nil {
+		r.quiet()
+		r.quiet = nil
+	}
 	r.drop()
 	if r.started {
 		bindings.DestroyResult(&r.result)
