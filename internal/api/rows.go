@@ -24,7 +24,7 @@ type Rows struct {
 
 // Rows runs a statement. The rows must be closed.
 func (c *Client) Rows(ctx context.Context, req query.Request) (*Rows, error) {
-	resp, err := c.post(ctx, query.FormatJSON, req)
+	resp, err := c.post(ctx, query.FormatJSON, req) //nolint:bodyclose // Rows.Close closes it
 	if err != nil {
 		return nil, err
 	}

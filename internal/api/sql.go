@@ -92,7 +92,9 @@ func readSQL(w http.ResponseWriter, r *http.Request) (query.Request, query.Forma
 func (h *Handler) reply(w http.ResponseWriter, format query.Format, res *query.Result) {
 	if d, ok := h.engine.(interface{ Deadline() time.Duration }); ok {
 		// What has no deadline for writes, as in tests, has no client that hangs either.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d.Deadline() + slowReader))
+		control := http.NewResponseController(w)
+		_ = control.SetWriteDeadline(time.Now().Add(d.Deadline() + slowReader))
+		defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // the connection may serve other requests
 	}
 	w.Header().Set("Content-Type", format.MediaType())
 	w.Header().Set("Trailer", errorTrailer+", "+truncatedTrailer)
@@ -114,7 +116,7 @@ func (h *Handler) reply(w http.ResponseWriter, format query.Format, res *query.R
 		if failed && e.Code != query.CodeCanceled {
 			h.log().Warn("reply broken off", "format", format, "code", e.Code, "error", err)
 		}
-		panic(http.ErrAbortHandler) // the server's way to break a connection off
+		panic(http.ErrAbortHandler) //nolint:forbidigo // the server's way to break a connection off
 	}
 }
 

@@ -75,7 +75,14 @@ func (c *catalog) permit(ctx context.Context, conn *sql.Conn, user User, w *walk
 
 // mayName refuses a schema that is out of bounds whether or not it exists, so that a refusal tells nothing.
 func mayName(user User, name tableName) bool {
-	return name.schema == "" || lower(name.schema) == lakeCatalog || lower(name.schema) == "main" || mayRead(user, name.schema)
+	switch catalog, schema := lower(name.catalog), lower(name.schema); {
+	case catalog == lakeCatalog, catalog == "" && schema == lakeCatalog:
+		return mayRead(user, name.table)
+	case schema == "", schema == "main":
+		return true // find says what it is
+	default:
+		return mayRead(user, name.schema)
+	}
 }
 
 func mayRead(user User, schema string) bool {

@@ -9,20 +9,25 @@ import (
 	"firth/internal/query"
 )
 
-// scalars are the types that need nothing but their number to be read.
+// scalar makes the reader of a type that needs nothing but its number to be read.
 func scalar(id bindings.Type) (reader, bool) {
-	simple := func(kind query.Kind, name string, get func(*reader, int) any) (reader, bool) {
-		return reader{typ: query.Type{Kind: kind, Name: name}, get: get}, true
+	for _, of := range []func(bindings.Type) (reader, bool){integer, moment, other} {
+		if r, ok := of(id); ok {
+			return r, true
+		}
 	}
+	return reader{}, false
+}
+
+func simple(kind query.Kind, name string, get func(*reader, int) any) (reader, bool) {
+	return reader{typ: query.Type{Kind: kind, Name: name}, get: get}, true
+}
+
+func integer(id bindings.Type) (reader, bool) {
 	sized := func(kind query.Kind, bits uint8, name string, get func(*reader, int) any) (reader, bool) {
 		return reader{typ: query.Type{Kind: kind, Name: name, Bits: bits}, get: get}, true
 	}
-	ticking := func(kind query.Kind, unit query.Unit, name string) (reader, bool) {
-		return reader{typ: query.Type{Kind: kind, Name: name, Unit: unit}, get: plain[int64]}, true
-	}
 	switch id {
-	case bindings.TypeBoolean:
-		return simple(query.Bool, "BOOLEAN", plain[bool])
 	case bindings.TypeTinyInt:
 		return sized(query.Int, 8, "TINYINT", signed[int8])
 	case bindings.TypeSmallInt:
@@ -39,6 +44,21 @@ func scalar(id bindings.Type) (reader, bool) {
 		return sized(query.Uint, 32, "UINTEGER", unsigned[uint32])
 	case bindings.TypeUBigInt:
 		return sized(query.Uint, 64, "UBIGINT", unsigned[uint64])
+	case bindings.TypeHugeInt:
+		return simple(query.BigInt, "HUGEINT", huge)
+	case bindings.TypeUHugeInt:
+		return simple(query.BigInt, "UHUGEINT", unsignedHuge)
+	case bindings.TypeBigNum:
+		return simple(query.BigInt, "BIGNUM", bignum)
+	}
+	return reader{}, false
+}
+
+func moment(id bindings.Type) (reader, bool) {
+	ticking := func(kind query.Kind, unit query.Unit, name string) (reader, bool) {
+		return reader{typ: query.Type{Kind: kind, Name: name, Unit: unit}, get: plain[int64]}, true
+	}
+	switch id {
 	case bindings.TypeTime:
 		return ticking(query.Time, query.Microsecond, "TIME")
 	case bindings.TypeTimeNS:
@@ -53,22 +73,24 @@ func scalar(id bindings.Type) (reader, bool) {
 		return ticking(query.Timestamp, query.Nanosecond, "TIMESTAMP_NS")
 	case bindings.TypeTimestampTZ:
 		return ticking(query.TimestampTZ, query.Microsecond, "TIMESTAMP WITH TIME ZONE")
-	case bindings.TypeHugeInt:
-		return simple(query.BigInt, "HUGEINT", huge)
-	case bindings.TypeUHugeInt:
-		return simple(query.BigInt, "UHUGEINT", unsignedHuge)
-	case bindings.TypeBigNum:
-		return simple(query.BigInt, "BIGNUM", bignum)
-	case bindings.TypeFloat:
-		return simple(query.Float, "FLOAT", plain[float32])
-	case bindings.TypeDouble:
-		return simple(query.Double, "DOUBLE", plain[float64])
 	case bindings.TypeDate:
 		return simple(query.Date, "DATE", signed[int32])
 	case bindings.TypeTimeTZ:
 		return simple(query.Text, "TIME WITH TIME ZONE", zoned)
 	case bindings.TypeInterval:
 		return simple(query.Interval, "INTERVAL", interval)
+	}
+	return reader{}, false
+}
+
+func other(id bindings.Type) (reader, bool) {
+	switch id {
+	case bindings.TypeBoolean:
+		return simple(query.Bool, "BOOLEAN", plain[bool])
+	case bindings.TypeFloat:
+		return simple(query.Float, "FLOAT", plain[float32])
+	case bindings.TypeDouble:
+		return simple(query.Double, "DOUBLE", plain[float64])
 	case bindings.TypeVarchar, bindings.TypeStringLiteral:
 		return simple(query.Text, "VARCHAR", text)
 	case bindings.TypeBlob, bindings.TypeGeometry:
