@@ -19,7 +19,9 @@ type chunk struct {
 // callOverhead is what a call takes beside its text, in bytes.
 const callOverhead = 256
 
-func size(c *event.Call) int { return len(c.Properties) + len(c.Context) + len(c.Payload) + callOverhead }
+func size(c *event.Call) int {
+	return len(c.Properties) + len(c.Context) + len(c.Payload) + callOverhead
+}
 
 // readChunk reads the calls that follow from, up to end. It asks the lake for so many offsets as should give rows calls by the
 // bounds of the files. Where the guess was too low (rows crowd at one end of a merged file) it keeps the lowest offsets that

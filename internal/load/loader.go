@@ -161,7 +161,7 @@ func (l *Loader) findSources(ctx context.Context) error {
 			continue
 		}
 		s := &source{
-			o: &l.o, name: name, schema: l.o.Rules.Schema(name), loadedThrough: event.NoTime,
+			o: &l.o, name: name, schema: l.o.Rules.Schema(name), loadedThrough: event.NoTime, rows: l.o.Rows,
 			session: session{history: l.o.History, log: l.o.Log, now: l.o.Now, newID: l.o.NewID, name: l.o.Name + "/" + name},
 		}
 		l.sources[name] = s

@@ -33,6 +33,7 @@ type source struct {
 	// empty is, by journal, up to where the lake was found to hold nothing beyond the position.
 	empty map[string]uint64
 
+	rows          int            // of the next chunk: fewer after the warehouse ran out of memory
 	gone          int            // how often in a row a file of the snapshot was gone
 	snap          *lake.Snapshot // last seen
 	viewed        *lake.Snapshot // in the view
@@ -74,7 +75,7 @@ func (s *source) advance(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	began := s.o.Now()
-	c, err := readChunk(ctx, s.o.Lake, s.snap, log, from, end, s.o.Rows, s.o.Bytes)
+	c, err := readChunk(ctx, s.o.Lake, s.snap, log, from, end, s.rows, s.o.Bytes)
 	if errors.Is(err, lake.ErrFileGone) && s.gone < maxGone {
 		s.gone++
 		return true, nil // the next snapshot names the files that took its place
@@ -87,8 +88,12 @@ func (s *source) advance(ctx context.Context) (more bool, err error) {
 		s.empty[log] = c.to
 	} else if err := s.load(ctx, c, began); err != nil {
 		s.positions, s.shaper = nil, nil
+		if warehouse.KindOf(err) == warehouse.NoMemory {
+			s.rows = max(1, min(len(c.calls), s.rows)/4)
+		}
 		return false, err
 	}
+	s.rows = min(2*s.rows, s.o.Rows)
 	_, _, _, more = s.next()
 	return more, nil
 }

@@ -90,7 +90,7 @@ func (l *loading) project(t *table.Batch) *projection {
 	for i, c := range t.Columns {
 		stamp := c.Path == "" && c.Type == table.Timestamp && (c.Name == warehouse.UUIDTS || c.Name == warehouse.LoadedAt)
 		p.place[i] = -1
-		if !used[i] && !stamp && i > 0 {
+		if (!used[i] && !stamp && i > 0) || c.Type == table.Null {
 			continue
 		}
 		p.place[i] = len(p.names)
@@ -113,6 +113,12 @@ func (p *projection) fill(ctx context.Context, a *engine.Appender, t *table.Batc
 		}
 		for _, c := range t.Rows[i].Cells {
 			at := p.place[c.Col]
+			if at < 0 {
+				if c.Value.Type != table.Null {
+					return errors.Join(fmt.Errorf("row %d: a value in column %s, which has no type", i, t.Columns[c.Col].Name), a.Clear(), a.Close())
+				}
+				continue
+			}
 			v, err := cell(c.Value, p.types[at])
 			if err != nil {
 				return errors.Join(fmt.Errorf("row %d, column %s: %w", i, p.names[at], err), a.Clear(), a.Close())
@@ -126,16 +132,17 @@ func (p *projection) fill(ctx context.Context, a *engine.Appender, t *table.Batc
 	return a.CloseWithCancel(ctx)
 }
 
-// cell is a value as the appender takes it for a column of the given type.
+// cell is a value as the appender takes it for a column of the given type, nil for NULL.
 func cell(v table.Value, kind table.Type) (driver.Value, error) {
 	if v.Type != kind {
-		if v.Type == table.Null {
-			return nil, nil
+		cast, ok := v.Cast(kind)
+		if !ok {
+			return nil, fmt.Errorf("a value of type %s in a column of type %s", v.Type, kind)
 		}
-		if v.Type == table.Integer && kind == table.Float {
-			return float64(int64(v.Bits)), nil
-		}
-		return nil, fmt.Errorf("a value of type %s in a column of type %s", typeWord(v.Type), typeWord(kind))
+		v = cast
+	}
+	if v.Type == table.Null {
+		return nil, nil
 	}
 	switch kind {
 	case table.Boolean:

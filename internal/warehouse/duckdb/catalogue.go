@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	_ "embed"
 	"errors"
+	"fmt"
 
 	engine "github.com/duckdb/duckdb-go/v2"
 
@@ -58,7 +59,11 @@ func (d *DB) Catalogue(ctx context.Context, source string) ([]warehouse.Table, e
 		if err = rows.Scan(&name, &c.Name, &kind, &c.Path); err != nil {
 			break
 		}
-		c.Type = typeOfWord(kind)
+		var ok bool
+		if c.Type, ok = table.ParseType(kind); !ok {
+			err = fmt.Errorf("table %s, column %s: unknown type %q", name, c.Name, kind)
+			break
+		}
 		if len(out) == 0 || out[len(out)-1].Name != name {
 			out = append(out, warehouse.Table{Name: name})
 		}
@@ -79,34 +84,13 @@ func (l *loading) recordColumns(ctx context.Context, name string, columns []tabl
 			return err
 		}
 		for i, c := range columns {
-			err := a.AppendRow(l.batch.Source, l.batch.Schema, name, c.Name, typeWord(c.Type), c.Path, l.now, int32(after+i+1))
+			err := a.AppendRow(l.batch.Source, l.batch.Schema, name, c.Name, c.Type.String(), c.Path, l.now, int32(after+i+1))
 			if err != nil {
 				return errors.Join(err, a.Clear(), a.Close())
 			}
 		}
 		return a.CloseWithCancel(ctx)
 	})
-}
-
-// The words for types in the catalogue, which the pages show.
-var typeWords = map[table.Type]string{
-	table.Null:      "null",
-	table.Boolean:   "boolean",
-	table.Integer:   "integer",
-	table.Float:     "float",
-	table.Timestamp: "timestamp",
-	table.String:    "string",
-}
-
-func typeWord(t table.Type) string { return typeWords[t] }
-
-func typeOfWord(word string) table.Type {
-	for t, w := range typeWords {
-		if w == word {
-			return t
-		}
-	}
-	return table.Null
 }
 
 // typeOf is the inverse of typeName; a type that Firth never makes is table.Null.

@@ -37,9 +37,18 @@ func (d *DB) Load(ctx context.Context, b *warehouse.Batch) (*warehouse.Result, e
 		}
 	}
 	l := &loading{db: d, batch: b, now: d.now().UTC().Truncate(time.Microsecond), result: &warehouse.Result{Rows: map[string]int64{}}}
-	if err := d.inTx(ctx, func() error { return l.run(ctx) }); err != nil {
+	err := l.addManyColumns(ctx)
+	if err == nil {
+		err = d.inTx(ctx, func() error { return l.run(ctx) })
+	}
+	if err != nil {
 		delete(d.known, b.Schema)
-		return nil, d.fail("load", b.Source, err)
+		err = d.fail("load", b.Source, err)
+		if warehouse.KindOf(err) == warehouse.NoMemory {
+			// What earlier loads left in memory goes into the file, so that the next try has it all.
+			err = errors.Join(err, d.exec(ctx, "CHECKPOINT"))
+		}
+		return nil, err
 	}
 	if l.tables != nil {
 		d.known[b.Schema] = l.tables
@@ -184,6 +193,50 @@ func (l *loading) readTables(ctx context.Context) (tables, error) {
 	return out, errors.Join(err, rows.Err(), rows.Close())
 }
 
+// columnsAtOnce is how many columns a transaction adds to tables that have rows: each takes some blocks of memory until the next
+// checkpoint.
+const columnsAtOnce = 100
+
+// addManyColumns goes before a load that adds more columns than a transaction should: it adds them in transactions of their
+// own, with a checkpoint after each. Should the load fail then, the columns are there, known to the catalogue and empty.
+func (l *loading) addManyColumns(ctx context.Context) error {
+	batches := slices.Concat(l.batch.Tables, l.batch.Upserts)
+	if !slices.ContainsFunc(batches, func(t *table.Batch) bool { return len(t.Columns) > columnsAtOnce }) {
+		return nil
+	}
+	known, ok := l.db.known[l.batch.Schema]
+	if !ok {
+		var err error
+		if known, err = l.readTables(ctx); err != nil || len(known) == 0 {
+			return err
+		}
+		l.db.known[l.batch.Schema] = known
+	}
+	for _, t := range batches {
+		r := known[strings.ToLower(t.Name)]
+		if r == nil {
+			continue
+		}
+		added := slices.DeleteFunc(slices.Clone(t.Columns), func(c table.Column) bool {
+			_, ok := r.types[strings.ToLower(c.Name)]
+			return ok || c.Type == table.Null
+		})
+		for len(added) > columnsAtOnce {
+			part := added[:columnsAtOnce]
+			added = added[columnsAtOnce:]
+			l.tables = maps.Clone(l.db.known[l.batch.Schema])
+			if err := l.db.inTx(ctx, func() error { return l.addColumns(ctx, t.Name, part) }); err != nil {
+				return fmt.Errorf("table %s: %w", t.Name, err)
+			}
+			l.db.known[l.batch.Schema] = l.tables
+			if err := l.db.exec(ctx, "CHECKPOINT"); err != nil {
+				return fmt.Errorf("checkpoint: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
 // evolve brings the table to the columns of the batch.
 func (l *loading) evolve(ctx context.Context, t *table.Batch) error {
 	r := l.tables[strings.ToLower(t.Name)]
@@ -194,6 +247,7 @@ func (l *loading) evolve(ctx context.Context, t *table.Batch) error {
 	for _, c := range t.Columns {
 		have, ok := r.types[strings.ToLower(c.Name)]
 		switch {
+		case c.Type == table.Null: // no value yet, no column yet
 		case !ok:
 			added = append(added, c)
 		case have == c.Type:
@@ -202,17 +256,22 @@ func (l *loading) evolve(ctx context.Context, t *table.Batch) error {
 				return fmt.Errorf("widen column %s: %w", c.Name, err)
 			}
 		default:
-			return fmt.Errorf("column %s is %s in the warehouse and %s in the batch", c.Name, typeWord(have), typeWord(c.Type))
+			return fmt.Errorf("column %s is %s in the warehouse and %s in the batch", c.Name, have, c.Type)
 		}
 	}
+	return l.addColumns(ctx, t.Name, added)
+}
+
+func (l *loading) addColumns(ctx context.Context, name string, added []table.Column) error {
 	if len(added) == 0 {
 		return nil
 	}
-	// The cached relation is shared with the committed state: change a copy.
-	r = &relation{types: maps.Clone(l.tables[strings.ToLower(t.Name)].types), width: r.width}
-	l.tables[strings.ToLower(t.Name)] = r
+	// The relation is shared with the committed state: change a copy.
+	old := l.tables[strings.ToLower(name)]
+	r := &relation{types: maps.Clone(old.types), width: old.width + len(added)}
+	l.tables[strings.ToLower(name)] = r
 	for _, c := range added {
-		statement, err := addColumn(l.batch.Schema, t.Name, c)
+		statement, err := addColumn(l.batch.Schema, name, c)
 		if err != nil {
 			return err
 		}
@@ -221,12 +280,11 @@ func (l *loading) evolve(ctx context.Context, t *table.Batch) error {
 		}
 		r.types[strings.ToLower(c.Name)] = c.Type
 	}
-	err := l.recordColumns(ctx, t.Name, added, r.width)
-	r.width += len(added)
-	return err
+	return l.recordColumns(ctx, name, added, old.width)
 }
 
 func (l *loading) create(ctx context.Context, name string, columns []table.Column) error {
+	columns = slices.DeleteFunc(slices.Clone(columns), func(c table.Column) bool { return c.Type == table.Null })
 	statement, err := createTable(l.batch.Schema, name, columns)
 	if err != nil {
 		return err
@@ -256,7 +314,7 @@ func (l *loading) widen(ctx context.Context, name string, c table.Column) error 
 		return err
 	}
 	if err := l.db.exec(ctx, "UPDATE _firth.columns SET type = $4 WHERE source = $1 AND table_name = $2 AND column_name = $3",
-		l.batch.Source, name, c.Name, typeWord(c.Type)); err != nil {
+		l.batch.Source, name, c.Name, c.Type.String()); err != nil {
 		return fmt.Errorf("record the type: %w", err)
 	}
 	old := l.tables[strings.ToLower(name)]
