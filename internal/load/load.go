@@ -68,7 +68,7 @@ type Shaper interface {
 	Restore(table string, columns []table.Column)
 	// Add shapes one call; calls come in the order of their offsets.
 	Add(c *event.Call) error
-	// Take returns the rows since the last Take in Tables, Upserts and Discards.
+	// Take returns the rows since the last Take in Tables, Upserts and Discards, with Notices.
 	Take() *warehouse.Batch
 }
 

@@ -27,8 +27,9 @@ type source struct {
 	schema  string
 	session session
 
-	// What the warehouse was last known to hold; nil: to be read again.
+	// What the warehouse was last known to hold; nil: not read yet, stale: to be read again.
 	positions map[string]warehouse.Position
+	stale     bool
 	shaper    Shaper
 	// empty is, by journal, up to where the lake was found to hold nothing beyond the position.
 	empty map[string]uint64
@@ -64,7 +65,7 @@ func (s *source) step(ctx context.Context) (more bool, err error) {
 
 // advance loads the next chunk of the snapshot.
 func (s *source) advance(ctx context.Context) (more bool, err error) {
-	if s.positions == nil {
+	if s.positions == nil || s.stale {
 		if err := s.open(ctx); err != nil {
 			return false, err
 		}
@@ -87,7 +88,7 @@ func (s *source) advance(ctx context.Context) (more bool, err error) {
 	if len(c.calls) == 0 {
 		s.empty[log] = c.to
 	} else if err := s.load(ctx, c, began); err != nil {
-		s.positions, s.shaper = nil, nil
+		s.stale, s.shaper = true, nil
 		if warehouse.KindOf(err) == warehouse.NoMemory {
 			s.rows = max(1, min(len(c.calls), s.rows)/4)
 		}
@@ -118,7 +119,7 @@ func (s *source) open(ctx context.Context) error {
 	for _, t := range tables {
 		s.shaper.Restore(t.Name, t.Columns)
 	}
-	s.positions, s.empty, s.loadedThrough = positions, map[string]uint64{}, event.NoTime
+	s.positions, s.stale, s.empty, s.loadedThrough = positions, false, map[string]uint64{}, event.NoTime
 	for _, p := range positions {
 		s.loadedThrough = max(s.loadedThrough, p.LoadedThrough)
 		if p.LoadedAt.After(s.loadedAt) {
@@ -159,6 +160,7 @@ func (s *source) load(ctx context.Context, c *chunk, began time.Time) error {
 	s.loadedThrough, s.loadedAt = max(s.loadedThrough, through), s.o.Now()
 	s.positions[c.log] = warehouse.Position{Next: c.to, LoadedThrough: s.loadedThrough, LoadedAt: s.loadedAt}
 	if !r.Duplicate {
+		r.Notices = append(b.Notices, r.Notices...)
 		s.session.loaded(ctx, r, began)
 	}
 	return nil

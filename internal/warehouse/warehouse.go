@@ -34,6 +34,8 @@ type Batch struct {
 	Tables, Upserts []*table.Batch
 
 	Discards []event.Discard
+	// Notices are for the run's row; the warehouse has no use for them.
+	Notices []string
 }
 
 // Result says what a load did.
