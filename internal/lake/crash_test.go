@@ -60,12 +60,9 @@ func crashScript(e *lakeEnv, c *corpus) map[string][]event.Call {
 
 // TestKillPowerAtEveryChange cuts the power before every change to the disk, loses what was not synced, and starts again.
 func TestKillPowerAtEveryChange(t *testing.T) {
-	total := 0
-	{
-		e, fs := crashEnv(t)
-		crashHistory(t, e, nil)
-		total = fs.Ops()
-	}
+	whole, fs := crashEnv(t)
+	crashHistory(t, whole, nil)
+	total := fs.Ops()
 	if total < 60 {
 		t.Fatalf("the history makes only %d changes: it does not do what it should", total)
 	}

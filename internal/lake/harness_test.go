@@ -226,3 +226,10 @@ func closeIt(t testing.TB, c io.Closer) {
 		t.Error(err)
 	}
 }
+
+// end is the first offset behind the last record.
+func (j *memJournal) end() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.next
+}

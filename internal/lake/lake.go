@@ -125,7 +125,7 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
-	c, err := catalog.Open(ctx, catalog.Options{Path: o.Catalog, Name: CatalogName, Namespace: Namespace, IO: io})
+	c, err := catalog.Open(ctx, catalog.Options{Path: o.Catalog, Name: CatalogName, Namespace: Namespace, IO: io, Step: o.step})
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}

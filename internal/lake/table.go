@@ -27,7 +27,7 @@ const (
 )
 
 // keepSnapshots bounds a table's history, and with it the cost of a commit: the metadata of a table lists all of them.
-const keepSnapshots = 100
+const keepSnapshots = 50
 
 // dayFieldID is the field id of the partition by day.
 const dayFieldID = 1000

@@ -149,7 +149,7 @@ var errJournalOlder = errors.New("the journal is older than the lake")
 func (w *Writer) checkExtent(reached uint64) error {
 	j, ok := w.journal.(Extent)
 	if !ok {
-		return nil
+		return w.trim(w.stated) // which a journal refuses that does not reach so far
 	}
 	oldest, next := j.Extent()
 	if next < reached {

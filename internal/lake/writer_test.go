@@ -33,9 +33,15 @@ func (e *lakeEnv) wantRows(source string, want []event.Call) {
 	}
 	for i := range want {
 		if !reflect.DeepEqual(got[i], want[i]) {
-			e.t.Fatalf("row %d of %s is\n%+v, want\n%+v", i, source, got[i], want[i])
+			e.t.Fatalf("row %d of %s is\n%s, want\n%s", i, source, show(got[i]), show(want[i]))
 		}
 	}
+}
+
+func show(c event.Call) string {
+	properties, context, payload := string(c.Properties), string(c.Context), string(c.Payload)
+	c.Properties, c.Context, c.Payload = nil, nil, nil
+	return fmt.Sprintf("%+v %s %s %s", c, properties, context, payload)
 }
 
 func values(calls []*event.Call) []event.Call {

@@ -7,7 +7,6 @@ package catalog
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"database/sql"
 	_ "embed"
@@ -26,6 +25,7 @@ import (
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+	"github.com/klauspost/compress/gzip"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"firth/internal/disk"
@@ -44,6 +44,7 @@ type Catalog struct {
 	io        *FileIO
 	name      string
 	namespace string
+	step      func(string) error
 
 	mu     sync.Mutex
 	loaded map[string]loaded // by table: what was loaded or committed last
@@ -61,11 +62,18 @@ type Options struct {
 	Namespace string
 	IO        *FileIO
 	ReadOnly  bool
+
+	// Step, when set, is told the name of each step between the files of a commit and its row, before it is taken; an
+	// error stands for its failure.
+	Step func(name string) error
 }
 
 // Open opens a catalog, and makes it unless it is for reading.
 func Open(ctx context.Context, o Options) (*Catalog, error) {
-	c := &Catalog{path: o.Path, io: o.IO, name: o.Name, namespace: o.Namespace, loaded: map[string]loaded{}}
+	c := &Catalog{path: o.Path, io: o.IO, name: o.Name, namespace: o.Namespace, step: o.Step, loaded: map[string]loaded{}}
+	if c.step == nil {
+		c.step = func(string) error { return nil }
+	}
 	if o.ReadOnly {
 		if _, err := os.Stat(o.Path); err != nil {
 			return nil, fmt.Errorf("open catalog: %w", err)
@@ -270,7 +278,10 @@ func (c *Catalog) write(metadata table.Metadata, number int) (string, error) {
 	}
 	if strings.HasSuffix(at, ".gz.metadata.json") {
 		var packed bytes.Buffer
-		w := gzip.NewWriter(&packed)
+		w, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+		if err != nil {
+			return "", fmt.Errorf("pack metadata: %w", err)
+		}
 		if _, err := w.Write(text); err != nil {
 			return "", fmt.Errorf("pack metadata: %w", err)
 		}

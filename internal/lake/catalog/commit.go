@@ -34,6 +34,9 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
 	}
+	if err := c.step("catalog row " + name); err != nil {
+		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+	}
 	if err := c.exchange(ctx, name, current.MetadataLocation(), location); err != nil {
 		return nil, "", err
 	}

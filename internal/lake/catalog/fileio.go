@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -123,7 +125,7 @@ func (f *FileIO) WriteFile(location string, content []byte) error {
 func (f *FileIO) Settle() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for dir := range f.dirty {
+	for _, dir := range slices.Sorted(maps.Keys(f.dirty)) {
 		if err := f.fs.SyncDir(dir); err != nil {
 			return &disk.SyncError{Path: dir, Err: err}
 		}

@@ -119,10 +119,10 @@ func cutUpper(s string) []byte {
 }
 
 func successor(r rune) (rune, bool) {
-	switch {
-	case r == utf8.MaxRune:
+	switch r {
+	case utf8.MaxRune:
 		return 0, false
-	case r == 0xD7FF: // the surrogates are no characters
+	case 0xD7FF: // the surrogates are no characters
 		return 0xE000, true
 	default:
 		return r + 1, true

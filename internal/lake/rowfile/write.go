@@ -23,13 +23,13 @@ const (
 // Writer writes files of one table, one after the other, and keeps its buffers between them. It serves one goroutine.
 type Writer[T any] struct {
 	table  *Table[T]
-	writer *parquet.Writer
+	writer *parquet.GenericWriter[any]
 	values []parquet.Value
 }
 
 // NewWriter returns a writer of files of the table.
 func NewWriter[T any](t *Table[T]) *Writer[T] {
-	return &Writer[T]{table: t, writer: parquet.NewWriter(io.Discard, t.options()...), values: make([]parquet.Value, 0, batchRows)}
+	return &Writer[T]{table: t, writer: parquet.NewGenericWriter[any](io.Discard, t.options()...), values: make([]parquet.Value, 0, batchRows)}
 }
 
 // Write writes one file of rows, which must be in the table's order, and says what it holds. After an error the output

@@ -61,7 +61,7 @@ func parseManifest(text []byte) (*manifest, error) {
 	}
 	m := &manifest{}
 	if err := json.Unmarshal(body, m); err != nil {
-		return nil, fmt.Errorf("%w: %s: %v", ErrCorrupt, manifestName, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, manifestName, err)
 	}
 	if m.Version > version {
 		return nil, fmt.Errorf("%w: version %d, this one reads %d; run that one, or remove the folder: it is made again from the lake", ErrNewer, m.Version, version)

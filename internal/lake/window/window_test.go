@@ -108,11 +108,7 @@ func reopen(t *testing.T, o Options, table map[ID]Seen, position uint64) *Window
 	if w.Complete(log1, position) {
 		return w
 	}
-	if w.Empty() {
-		w.Refill(Always)
-	} else {
-		w.Refill(Always) // keeps the start that the window knows
-	}
+	w.Refill(Always) // keeps the start where the window knows one
 	from := w.Covered(log1)
 	for _, row := range table {
 		if row.Offset >= from {
@@ -355,7 +351,7 @@ func TestManyIDs(t *testing.T) {
 	start = time.Now()
 	find(t, w, probe)
 	t.Logf("%.0f ns a look-up of a known id", float64(time.Since(start).Nanoseconds())/float64(len(probe)))
-	rows, fresh, probe = nil, nil, nil
+	clear(rows)
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
