@@ -306,7 +306,7 @@ func FuzzFiles(f *testing.F) {
 
 // TestManyIDs reports memory and time at the default size; it asserts nothing but hits.
 func TestManyIDs(t *testing.T) {
-	n := 1_000_000
+	n := 300_000
 	if os.Getenv("FIRTH_MEASURE") != "" {
 		n = 20_000_000
 	}
