@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -236,7 +237,7 @@ func FuzzGate(f *testing.F) {
 	if err := os.WriteFile(filepath.Join(dir, "canary.csv"), []byte("secret_bait\nsecret_bait\n"), 0o600); err != nil {
 		f.Fatal(err)
 	}
-	e := query.New(database{db}, query.Options{MaxRows: 1000})
+	e := query.New(database{db}, query.Options{MaxRows: 1000, Deadline: 2 * time.Second})
 	f.Fuzz(func(t *testing.T, text string) {
 		text = strings.ReplaceAll(text, "DIR", dir)
 		out, err := run(e, everyone, text)
