@@ -52,7 +52,7 @@ type Server struct {
 	t    testing.TB
 }
 
-// Config are the lines of firth.yaml behind listen and data.
+// New makes a server that is not started yet; config are the lines of firth.yaml behind listen and data.
 func New(t testing.TB, config string) *Server {
 	t.Helper()
 	dir := t.TempDir()
