@@ -138,7 +138,10 @@ func addresses(ctx context.Context, cfg *config.Config) []Finding {
 			out = append(out, Finding{What: a[0], Found: err.Error(), Hint: "choose another address, or end the program that has it"})
 			continue
 		}
-		l.Close()
+		if err := l.Close(); err != nil {
+			out = append(out, Finding{What: a[0], Found: err.Error()})
+			continue
+		}
 		out = append(out, Finding{What: a[0], OK: true, Found: a[1]})
 	}
 	return out

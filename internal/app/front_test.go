@@ -80,7 +80,7 @@ func TestProxyOverALongSocketPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello "+r.URL.Path) })}
-	go srv.Serve(l)
+	go func() { _ = srv.Serve(l) }()
 	proxy := newProxy(socket, func() string { return "it is being started" })
 
 	w := httptest.NewRecorder()
@@ -88,7 +88,9 @@ func TestProxyOverALongSocketPath(t *testing.T) {
 	if b, _ := io.ReadAll(w.Body); string(b) != "hello /api/x" {
 		t.Errorf("through the socket: %q", b)
 	}
-	srv.Close()
+	if err := srv.Close(); err != nil {
+		t.Error(err)
+	}
 	w = httptest.NewRecorder()
 	proxy.ServeHTTP(w, httptest.NewRequest("GET", "/api/x", nil))
 	if w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "it is being started") {

@@ -48,7 +48,8 @@ func lockFolder(dir string) (*folderLock, error) {
 	return &folderLock{f}, nil
 }
 
-func (l *folderLock) release() error { return l.f.Close() }
+// release gives the folder up; the lock is gone even when closing the file reports an error.
+func (l *folderLock) release() { l.f.Close() }
 
 // processStart returns the start time of a process in clock ticks since boot, which tells it from a later one with the same
 // pid: field 22 of /proc/PID/stat (proc(5)).

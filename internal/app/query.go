@@ -82,7 +82,7 @@ func (o *QueryOptions) ask(ctx context.Context, format query.Format, req query.R
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, lock.release()) }()
+	defer lock.release()
 	return o.askFolder(ctx, cfg, dir, format, req, width)
 }
 

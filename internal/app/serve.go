@@ -85,7 +85,7 @@ func Serve(ctx context.Context, o ServeOptions) error {
 const parentMemory = 512 << 20
 
 // runParent is the collecting half: it owns the data folder.
-func runParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, o ServeOptions, withChild bool) (err error) {
+func runParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, o ServeOptions, withChild bool) error {
 	lock, err := lockFolder(dir.root)
 	if errors.Is(err, ErrLocked) {
 		return hint(err, "stop the other server first, or give this one another data: folder")
@@ -93,7 +93,7 @@ func runParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	if err != nil {
 		return hint(err, "the data folder must be writable: see data: in the configuration")
 	}
-	defer func() { err = errors.Join(err, lock.release()) }()
+	defer lock.release()
 	debug.SetGCPercent(400)
 	debug.SetMemoryLimit(parentMemory)
 	if err := endLeftOver(dir.childPID(), 5*time.Second); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,10 @@ const reopenEvery = time.Second
 // runChild runs until ctx ends, which is the parent's SIGTERM.
 func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, _ string) error {
 	debug.SetMemoryLimit(childMemory)
+	// Where memory runs out, the system should end the half that comes back without a loss.
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("800"), 0o600); err != nil {
+		log.Warn("the system may end the collecting half first when memory runs out", "error", err)
+	}
 	w := &worker{cfg: cfg, dir: dir, log: log, state: state.New("warehouse")}
 	l, err := listenSocket(ctx, dir.socket())
 	if err != nil {
