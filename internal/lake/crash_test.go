@@ -66,8 +66,8 @@ func TestKillPowerAtEveryChange(t *testing.T) {
 	if total < 60 {
 		t.Fatalf("the history makes only %d changes: it does not do what it should", total)
 	}
-	for at := 0; at < total; at += stride(2) {
-		keep := []float64{0, 0.5, 1}[at%3] // of what was not synced
+	for at := 0; at < total; at += stride(5) {
+		keep := []float64{0, 0.5, 1}[at/stride(5)%3] // of what was not synced
 		t.Run(fmt.Sprintf("%d/%v", at, keep), func(t *testing.T) {
 			e, fs := crashEnv(t)
 			cut := func(drain func() error) {
@@ -122,7 +122,7 @@ func TestFailureAtEveryChange(t *testing.T) {
 	e, fs := crashEnv(t)
 	crashHistory(t, e, nil)
 	total := fs.Ops()
-	for at := 0; at < total; at += stride(4) {
+	for at := 0; at < total; at += stride(10) {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			e, fs := crashEnv(t)
 			failed := errors.New("the disk coughs")

@@ -17,7 +17,6 @@ import (
 type source struct {
 	*store
 	window *window.Window
-	blooms *bloomCache
 	stats  SourceStats
 }
 
@@ -37,7 +36,7 @@ func (l *Lake) openSource(ctx context.Context, name, log string) (*source, error
 	if err != nil {
 		return nil, fmt.Errorf("open dedup window of %s: %w", name, err)
 	}
-	s := &source{store: st, window: w, blooms: newBloomCache()}
+	s := &source{store: st, window: w}
 	if err := s.fill(log); err != nil {
 		return nil, errors.Join(fmt.Errorf("fill dedup window of %s: %w", name, err), w.Close())
 	}
@@ -59,6 +58,9 @@ func (s *source) fill(log string) error {
 	}
 	if s.window.Empty() {
 		start := s.reach(snap)
+		if len(snap.Files) > 0 {
+			s.l.o.Log.Info("the dedup window is made from the lake", "table", s.name, "files", len(snap.Files))
+		}
 		s.window.Refill(start)
 		for _, f := range snap.Files {
 			if f.MaxReceived >= start {

@@ -116,6 +116,7 @@ type Lake struct {
 	catalog *catalog.Catalog
 	calls   *rowfile.Table[event.Call]
 	dead    *rowfile.Table[event.DeadLetter]
+	blooms  *bloomCache // the writer's
 }
 
 // Open opens or makes the lake, with the tables of the configured sources and that of dead letters.
@@ -129,7 +130,7 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
-	l := &Lake{o: o, catalog: c, calls: callTable(), dead: deadTable()}
+	l := &Lake{o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache()}
 	if _, err := openTable(ctx, c, DeadLetters, deadSpec); err != nil {
 		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())
 	}

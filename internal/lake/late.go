@@ -63,7 +63,7 @@ func (s *source) markLate(calls []*event.Call, seen []bool) error {
 
 // lookUp marks the wanted ids that the file has.
 func (s *source) lookUp(f *File, want map[string]int, seen []bool) error {
-	if blooms, ok := s.blooms.get(f.Path); ok && !blooms.mayHoldAny(want) {
+	if blooms, ok := s.l.blooms.get(f.Path); ok && !blooms.mayHoldAny(want) {
 		return nil
 	}
 	return withFile(s.l.o.FS, s.l.calls, f, func(file *rowfile.File[event.Call]) error {
@@ -71,7 +71,7 @@ func (s *source) lookUp(f *File, want map[string]int, seen []bool) error {
 		if err != nil {
 			return err
 		}
-		s.blooms.put(f.Path, blooms)
+		s.l.blooms.put(f.Path, blooms)
 		if !filters(blooms).mayHoldAny(want) {
 			return nil
 		}
@@ -118,8 +118,7 @@ type cachedBlooms struct {
 	bytes   int
 }
 
-// bloomCacheBytes bounds the cache of a table.
-const bloomCacheBytes = 16 << 20
+const bloomCacheBytes = 64 << 20
 
 func newBloomCache() *bloomCache {
 	return &bloomCache{order: list.New(), files: map[string]*list.Element{}}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -56,6 +57,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
+				w.l.o.Log.Error("the lake writer came to a sudden end", "panic", r, "stack", string(debug.Stack()))
 				done <- fmt.Errorf("lake writer: %v", r)
 			}
 		}()

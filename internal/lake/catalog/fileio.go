@@ -83,13 +83,17 @@ func (f *FileIO) ReadFile(location string) ([]byte, error) {
 	return disk.ReadFile(f.fs, path)
 }
 
-// Remove implements the library's IO. The removal need not be durable: a file that comes back is an orphan.
+// Remove implements the library's IO. A file that is gone is no error, and the removal need not be durable: a file that
+// comes back is an orphan.
 func (f *FileIO) Remove(location string) error {
 	path, err := Path(location)
 	if err != nil {
 		return err
 	}
-	return f.fs.Remove(path)
+	if err := f.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Create makes a new file. Close makes its content durable, Settle its name.
