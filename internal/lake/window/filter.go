@@ -46,3 +46,25 @@ func (f filter) mayHold(id ID) bool {
 	}
 	return true
 }
+
+// abreast is how many blocks are fetched from memory at a time: one after the other would each wait for the one before.
+const abreast = 32
+
+// each calls fn for those of the wanted ids, given by index, that the filter may hold, in their order.
+func (f filter) each(ids []ID, wanted []int32, fn func(i int32)) {
+	var first [abreast]uint32
+	for len(wanted) > 0 {
+		n := min(abreast, len(wanted))
+		for k, i := range wanted[:n] {
+			block, _ := f.place(ids[i])
+			first[k] = binary.LittleEndian.Uint32(block)
+		}
+		for k, i := range wanted[:n] {
+			key := binary.LittleEndian.Uint32(ids[i][12:])
+			if first[k]&(1<<(key*salts[0]>>27)) != 0 && f.mayHold(ids[i]) {
+				fn(i)
+			}
+		}
+		wanted = wanted[n:]
+	}
+}

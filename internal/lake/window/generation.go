@@ -234,10 +234,8 @@ func (g *generation) block(i int) ([]byte, error) {
 	return body, nil
 }
 
+// find looks for an id in the blocks; the filter was asked before.
 func (g *generation) find(id ID) (offset uint64, ok bool, err error) {
-	if !g.filter.mayHold(id) {
-		return 0, false, nil
-	}
 	key := binary.BigEndian.Uint64(id[:])
 	// The id lies in the last block whose fence is not above it, or, where fences are equal, in one before.
 	i := sort.Search(len(g.fences), func(i int) bool { return g.fences[i] > key }) - 1

@@ -218,25 +218,42 @@ func (w *Window) Find(ids []ID, found func(i int, offset uint64)) error {
 			left = append(left, int32(i))
 		}
 	}
-	for _, g := range slices.Backward(w.sealed) { // a generation at a time: its filter stays in the processor's cache
-		rest := left[:0]
-		for _, i := range left {
+	var maybe []int32
+	for _, g := range slices.Backward(w.sealed) {
+		maybe = maybe[:0]
+		g.filter.each(ids, left, func(i int32) { maybe = append(maybe, i) })
+		hits := maybe[:0]
+		for _, i := range maybe {
 			offset, ok, err := g.find(ids[i])
 			if err != nil {
 				return err
 			}
 			if !ok {
-				rest = append(rest, i)
 				continue
 			}
 			if g.header.log != w.o.Log {
 				offset = Elsewhere
 			}
 			found(int(i), offset)
+			hits = append(hits, i)
 		}
-		left = rest
+		left = without(left, hits)
 	}
 	return nil
+}
+
+// without takes the numbers of some out of all; both are in order.
+func without(all, some []int32) []int32 {
+	if len(some) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(i int32) bool {
+		if len(some) == 0 || some[0] != i {
+			return false
+		}
+		some = some[1:]
+		return true
+	})
 }
 
 // Add takes in rows of the window's log that the table has committed, with the table's new position.
