@@ -33,7 +33,7 @@ type child struct {
 }
 
 const (
-	childNice       = 10
+	childNice       = 19
 	childBackoffMin = 200 * time.Millisecond
 	childBackoffMax = 5 * time.Second
 )

@@ -38,7 +38,7 @@ type parent struct {
 }
 
 // flushNice is the niceness of the thread that writes the lake: answering an SDK comes first.
-const flushNice = 5
+const flushNice = 10
 
 // childGrace is how long the child may take to load the last rows after the stop.
 const childGrace = 30 * time.Second

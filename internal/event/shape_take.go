@@ -74,6 +74,19 @@ func (s *Shaper) Take() *Load {
 	return load
 }
 
+// Standard lists the tables that a source has before its first call, each with its standard columns and without rows.
+func Standard(rules name.Rules) []*table.Batch {
+	s := NewShaper("", rules, ShapeOptions{})
+	var out []*table.Batch
+	for _, n := range name.StandardTables() {
+		if isShaped(n) {
+			t := s.standardTable(n)
+			out = append(out, &table.Batch{Name: t.name, Columns: slices.Clone(t.columns)})
+		}
+	}
+	return out
+}
+
 // tableRank orders the standard tables before the event tables.
 func tableRank(tableName string) int {
 	if i := slices.Index(name.StandardTables(), strings.ToLower(tableName)); i >= 0 {

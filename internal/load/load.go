@@ -40,6 +40,12 @@ type Warehouse interface {
 	Load(ctx context.Context, b *warehouse.Batch) (*warehouse.Result, error)
 }
 
+// Preparer is a warehouse that can make the tables of a source before there are rows, so that queries written ahead do not fail.
+type Preparer interface {
+	// Prepare makes the schema and those of the tables that are missing; what exists stays as it is.
+	Prepare(ctx context.Context, source, schema string, tables []*table.Batch) error
+}
+
 // Tender is a warehouse that likes to tidy up while nothing is pending.
 type Tender interface {
 	Tend(ctx context.Context) error
@@ -87,7 +93,9 @@ type Options struct {
 	Views     Views   // nil: no views of the lake are kept
 	History   History // nil: no runs are recorded
 
-	Rules     name.Rules
+	Rules name.Rules
+	// Standard are the tables that every source has from the start; a warehouse that is a Preparer makes them.
+	Standard  []*table.Batch
 	NewShaper func(source string) Shaper
 
 	Every time.Duration // how often the lake is looked at

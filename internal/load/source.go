@@ -111,6 +111,9 @@ func (s *source) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
 	tables, err := s.o.Warehouse.Catalogue(ctx, s.name)
 	if err != nil {
 		return err
@@ -127,6 +130,15 @@ func (s *source) open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// prepare makes the standard tables where they are missing.
+func (s *source) prepare(ctx context.Context) error {
+	p, ok := s.o.Warehouse.(Preparer)
+	if !ok || len(s.o.Standard) == 0 {
+		return nil
+	}
+	return p.Prepare(ctx, s.name, s.schema, s.o.Standard)
 }
 
 // next is the journal that has rows beyond the position, and where they begin and end.
