@@ -372,7 +372,7 @@ func TestManyIDs(t *testing.T) {
 	}
 	start = cpu(t)
 	w = mustOpen(t, o, map[string]uint64{log1: uint64(n)})
-	t.Logf("opened again in %s of CPU", (cpu(t)-start).Round(time.Millisecond))
+	t.Logf("opened again in %s of CPU", (cpu(t) - start).Round(time.Millisecond))
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
