@@ -64,3 +64,9 @@ func (b batchShaper) Take() *warehouse.Batch {
 	}
 	return &warehouse.Batch{Tables: l.Tables, Upserts: l.Upserts, Discards: l.Discards}
 }
+
+// Extent is what the journal holds: the oldest offset that can be read, and the one that the next append gets.
+func (l logCursor) Extent() (oldest, next uint64) {
+	s := l.Stats()
+	return s.Oldest, s.Next
+}

@@ -107,6 +107,11 @@ func (p *parent) metrics() http.Handler {
 				set(s.WindowSpan.Seconds(), source)
 			}
 		}},
+		&gauge{name: "firth_dedup_window_ids", help: "Message ids that the window holds.", labels: []string{"source"}, read: func(set func(float64, ...string)) {
+			for source, s := range p.writer.Stats().Sources {
+				set(float64(s.WindowIDs), source)
+			}
+		}},
 		&gauge{name: "firth_child_restarts_total", help: "Starts of the answering half after the first.", counter: true, read: one(func() float64 {
 			if p.child == nil {
 				return 0
