@@ -5,80 +5,72 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"math"
-	"time"
+	"slices"
+	"strconv"
+	"strings"
 
+	bindings "github.com/duckdb/duckdb-go-bindings"
 	engine "github.com/duckdb/duckdb-go/v2"
 
+	"firth/internal/event"
 	"firth/internal/table"
 	"firth/internal/warehouse"
+	"firth/internal/warehouse/duckdb/stream"
 )
 
 // appendBatch appends the batch's rows, naming only the columns that have a value: a table may have a thousand of which a
 // row fills thirty.
 func (l *loading) appendBatch(ctx context.Context, t *table.Batch) error {
-	if len(t.Rows) == 0 {
-		return nil
-	}
-	p := l.project(t)
-	err := l.db.raw(func(conn driver.Conn) error {
-		a, err := engine.NewAppenderWithColumns(conn, l.db.catalog, l.batch.Schema, t.Name, p.names)
-		if err != nil {
-			return err
-		}
-		return p.fill(ctx, a, t)
+	return l.appendRows(ctx, t, func(conn bindings.Connection, p *projection) (*appender, error) {
+		return newTableAppender(conn, &l.db.texts, l.db.catalog, l.batch.Schema, t.Name, p.names, p.types)
 	})
-	if err == nil {
-		l.result.Rows[t.Name] += int64(len(t.Rows))
-	}
-	return err
 }
 
 // mergeBatch upserts the batch's rows.
 func (l *loading) mergeBatch(ctx context.Context, t *table.Batch) error {
+	return l.appendRows(ctx, t, func(conn bindings.Connection, p *projection) (*appender, error) {
+		return newStatementAppender(conn, &l.db.texts, mergeRows(l.batch.Schema, t.Name, p.names), p.names, p.types)
+	})
+}
+
+func (l *loading) appendRows(ctx context.Context, t *table.Batch, open func(bindings.Connection, *projection) (*appender, error)) error {
 	if len(t.Rows) == 0 {
 		return nil
 	}
-	p := l.project(t)
-	err := l.db.raw(func(conn driver.Conn) error {
-		infos := make([]engine.TypeInfo, len(p.types))
-		for i, kind := range p.types {
-			info, err := engine.NewTypeInfo(engineTypes[kind])
-			if err != nil {
-				return err
-			}
-			infos[i] = info
-		}
-		a, err := engine.NewQueryAppender(conn, mergeRows(l.batch.Schema, t.Name, p.names), "appended_data", infos, p.names)
-		if err != nil {
-			return err
-		}
-		return p.fill(ctx, a, t)
-	})
-	if err == nil {
-		l.result.Rows[t.Name] += int64(len(t.Rows))
+	if l.db.writer == nil {
+		return errClosed
 	}
-	return err
+	conn, err := stream.Handle(l.db.writer)
+	if err != nil {
+		return err
+	}
+	p := l.project(t)
+	a, err := open(conn, p)
+	if err != nil {
+		return err
+	}
+	for i := range t.Rows {
+		if err := l.fill(a, p, t, i); err != nil {
+			return a.cancel(fmt.Errorf("row %d: %w", i, err))
+		}
+	}
+	if err := a.close(ctx); err != nil {
+		return err
+	}
+	l.result.Rows[t.Name] += int64(len(t.Rows))
+	return nil
 }
 
-var engineTypes = map[table.Type]engine.Type{
-	table.Boolean:   engine.TYPE_BOOLEAN,
-	table.Integer:   engine.TYPE_BIGINT,
-	table.Float:     engine.TYPE_DOUBLE,
-	table.Timestamp: engine.TYPE_TIMESTAMP_TZ,
-	table.String:    engine.TYPE_VARCHAR,
-}
-
-// projection is the columns of a batch that have a value, in the batch's order.
+// projection is the columns of a batch that are written, in the batch's order.
 type projection struct {
 	names []string
 	types []table.Type
 	place []int // by the batch's column: the place among names, or -1
 	stamp []int // places that take the time of the load
-	now   time.Time
+	now   table.Value
 }
 
-// project keeps the first column always: it is the id.
+// project leaves out the columns without a value, except the first, which is the id.
 func (l *loading) project(t *table.Batch) *projection {
 	used := make([]bool, len(t.Columns))
 	for i := range t.Rows {
@@ -86,7 +78,7 @@ func (l *loading) project(t *table.Batch) *projection {
 			used[c.Col] = true
 		}
 	}
-	p := &projection{place: make([]int, len(t.Columns)), now: l.now}
+	p := &projection{place: make([]int, len(t.Columns)), now: table.Time(l.now.UnixMicro())}
 	for i, c := range t.Columns {
 		stamp := c.Path == "" && c.Type == table.Timestamp && (c.Name == warehouse.UUIDTS || c.Name == warehouse.LoadedAt)
 		p.place[i] = -1
@@ -102,74 +94,62 @@ func (l *loading) project(t *table.Batch) *projection {
 	return p
 }
 
-// fill appends the rows and closes the appender, which writes them.
-func (p *projection) fill(ctx context.Context, a *engine.Appender, t *table.Batch) error {
-	values := make([]driver.Value, len(p.names))
-	var now driver.Value = p.now
-	for i := range t.Rows {
-		clear(values)
-		for _, at := range p.stamp {
-			values[at] = now
-		}
-		for _, c := range t.Rows[i].Cells {
-			at := p.place[c.Col]
-			if at < 0 {
-				if c.Value.Type != table.Null {
-					return errors.Join(fmt.Errorf("row %d: a value in column %s, which has no type", i, t.Columns[c.Col].Name), a.Clear(), a.Close())
-				}
-				continue
-			}
-			v, err := cell(c.Value, p.types[at])
-			if err != nil {
-				return errors.Join(fmt.Errorf("row %d, column %s: %w", i, p.names[at], err), a.Clear(), a.Close())
-			}
-			values[at] = v
-		}
-		if err := a.AppendRow(values...); err != nil {
-			return errors.Join(err, a.Clear(), a.Close())
+// fill appends one row.
+func (l *loading) fill(a *appender, p *projection, t *table.Batch, row int) error {
+	for _, at := range p.stamp {
+		if err := a.set(at, p.now); err != nil {
+			return err
 		}
 	}
-	return a.CloseWithCancel(ctx)
+	for _, c := range t.Rows[row].Cells {
+		at := p.place[c.Col]
+		switch {
+		case at < 0 && c.Value.Type == table.Null:
+		case at < 0:
+			return fmt.Errorf("a value in column %s, which has no type", t.Columns[c.Col].Name)
+		case !validText(c.Value):
+			l.unfit = append(l.unfit, unfitText(t, row, c))
+		default:
+			if err := a.set(at, c.Value); err != nil {
+				return fmt.Errorf("column %s: %w", p.names[at], err)
+			}
+		}
+	}
+	return a.next()
 }
 
-// cell is a value as the appender takes it for a column of the given type, nil for NULL.
-func cell(v table.Value, kind table.Type) (driver.Value, error) {
-	if v.Type != kind {
-		cast, ok := v.Cast(kind)
-		if !ok {
-			return nil, fmt.Errorf("a value of type %s in a column of type %s", v.Type, kind)
-		}
-		v = cast
+// unfitText lists a text that is not UTF-8, which the engine cannot hold. The decoder lets none through, so this is for other
+// callers.
+func unfitText(t *table.Batch, row int, c table.Cell) event.Discard {
+	return event.Discard{
+		TableName: t.Name, ColumnName: t.Columns[c.Col].Name, Value: strconv.QuoteToASCII(c.Value.Text), ValueType: table.String.String(),
+		ColumnType: t.Columns[c.Col].Type.String(), Reason: reasonNotUTF8, RowID: strings.ToValidUTF8(t.Get(row, t.Columns[0].Name).Text, "\uFFFD"),
+		ReceivedAt: receivedAt(t, row),
 	}
-	if v.Type == table.Null {
-		return nil, nil
+}
+
+// reasonNotUTF8 is the reason of texts that are not UTF-8; the discards hold them quoted.
+const reasonNotUTF8 = "not_utf8"
+
+func receivedAt(t *table.Batch, row int) int64 {
+	if v := t.Get(row, "received_at"); v.Type == table.Timestamp {
+		return v.Int64()
 	}
-	switch kind {
-	case table.Boolean:
-		return v.Bits != 0, nil
-	case table.Integer:
-		return int64(v.Bits), nil
-	case table.Float:
-		return math.Float64frombits(v.Bits), nil
-	case table.Timestamp:
-		return time.UnixMicro(int64(v.Bits)).UTC(), nil
-	case table.String:
-		return v.Text, nil
-	}
-	return nil, nil
+	return event.NoTime
 }
 
 func (l *loading) appendDiscards(ctx context.Context) error {
-	if len(l.batch.Discards) == 0 {
+	list := slices.Concat(l.batch.Discards, l.unfit)
+	if len(list) == 0 {
 		return nil
 	}
-	l.result.Discards += int64(len(l.batch.Discards))
+	l.result.Discards += int64(len(list))
 	return l.db.raw(func(conn driver.Conn) error {
 		a, err := engine.NewAppender(conn, l.db.catalog, l.batch.Schema, warehouse.Discards)
 		if err != nil {
 			return err
 		}
-		for _, r := range l.batch.Discards {
+		for _, r := range list {
 			err := a.AppendRow(r.TableName, r.ColumnName, r.Value, r.ValueType, r.ColumnType, r.Reason, r.RowID, instant(r.ReceivedAt), l.now)
 			if err != nil {
 				return errors.Join(err, a.Clear(), a.Close())

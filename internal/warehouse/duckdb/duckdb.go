@@ -59,6 +59,7 @@ type DB struct {
 	mu     sync.Mutex // held by whoever writes
 	writer *sql.Conn
 	known  map[string]tables // schemas as they are committed, by name; forgotten when a load fails
+	texts  arena             // of the rows that are being appended
 	tended time.Time         // of the last checkpoint while idle
 	views  map[string]string // the SQL of the lake's views as they are
 }
@@ -227,7 +228,7 @@ func (d *DB) Close() error {
 		err = d.writer.Close()
 		d.writer = nil
 	}
-	if err := errors.Join(err, d.sql.Close()); err != nil {
+	if err := errors.Join(err, d.sql.Close(), d.texts.trim(0)); err != nil {
 		return fmt.Errorf("close warehouse %s: %w", d.path, err)
 	}
 	return nil

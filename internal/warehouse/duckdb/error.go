@@ -7,7 +7,6 @@ import (
 	"os"
 	"regexp"
 	"strconv"
-	"strings"
 
 	engine "github.com/duckdb/duckdb-go/v2"
 
@@ -27,6 +26,7 @@ var (
 	corruptText = regexp.MustCompile(`(?i)corrupt|checksum|not a valid duckdb database file|replaying wal|serialization error|failed to deserialize|could not read enough bytes|unexpected end`)
 	fullText    = regexp.MustCompile(`(?i)no space left|disk quota|max_temp_directory_size|failed to offload`)
 	deniedText  = regexp.MustCompile(`(?i)permission denied|read-only file system|cannot open file`)
+	memoryText  = regexp.MustCompile(`(?i)out of memory|failed to pin block|could not allocate block`)
 	brokenText  = regexp.MustCompile(`(?i)database has been invalidated|must be restarted`)
 )
 
@@ -105,7 +105,7 @@ func kindOf(err error) warehouse.Kind {
 		return warehouse.Denied
 	case corruptText.MatchString(text):
 		return warehouse.Corrupt
-	case strings.Contains(text, "Out of Memory"):
+	case memoryText.MatchString(text):
 		return warehouse.NoMemory
 	}
 	return warehouse.Unexpected

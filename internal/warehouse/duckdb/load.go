@@ -27,7 +27,7 @@ type tables map[string]*relation
 // Load writes the batch in one transaction: schema, tables and columns that are missing, the rows, the discards, the
 // catalogue and the position. A batch that the position says is in already is left alone (Duplicate); one that does not
 // begin at the position is an error of kind warehouse.Moved. After an error nothing of the batch is in.
-func (d *DB) Load(ctx context.Context, b *warehouse.Batch) (*warehouse.Result, error) {
+func (d *DB) Load(ctx context.Context, b *warehouse.Batch) (r *warehouse.Result, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if slices.Contains(reserved, strings.ToLower(b.Schema)) || strings.EqualFold(b.Schema, d.catalog) || b.Schema == "" {
@@ -37,7 +37,8 @@ func (d *DB) Load(ctx context.Context, b *warehouse.Batch) (*warehouse.Result, e
 		}
 	}
 	l := &loading{db: d, batch: b, now: d.now().UTC().Truncate(time.Microsecond), result: &warehouse.Result{Rows: map[string]int64{}}}
-	err := l.addManyColumns(ctx)
+	defer func() { err = errors.Join(err, d.texts.trim(arenaKeep)) }()
+	err = l.addManyColumns(ctx)
 	if err == nil {
 		err = d.inTx(ctx, func() error { return l.run(ctx) })
 	}
@@ -62,6 +63,7 @@ type loading struct {
 	batch  *warehouse.Batch
 	now    time.Time
 	tables tables
+	unfit  []event.Discard // found while rows were appended
 	result *warehouse.Result
 }
 

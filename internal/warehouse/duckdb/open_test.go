@@ -141,10 +141,10 @@ func TestOpenDamaged(t *testing.T) {
 				overwrite(t, path, at, []byte("junk junk junk junk"))
 			}
 		}, warehouse.Corrupt},
-		"cut":         {func(t *testing.T, path string) { cut(t, path, 10_000) }, warehouse.Corrupt},
-		"cut to 100":  {func(t *testing.T, path string) { cut(t, path, 100) }, warehouse.Corrupt},
-		"text":        {func(t *testing.T, path string) { write(t, path, []byte(strings.Repeat("this is no database\n", 1000))) }, warehouse.Corrupt},
-		"newer":       {func(t *testing.T, path string) { newer(t, path) }, warehouse.Newer},
+		"cut":        {func(t *testing.T, path string) { cut(t, path, 10_000) }, warehouse.Corrupt},
+		"cut to 100": {func(t *testing.T, path string) { cut(t, path, 100) }, warehouse.Corrupt},
+		"text":       {func(t *testing.T, path string) { write(t, path, []byte(strings.Repeat("this is no database\n", 1000))) }, warehouse.Corrupt},
+		"newer":      {func(t *testing.T, path string) { newer(t, path) }, warehouse.Newer},
 		"folder": {func(t *testing.T, path string) {
 			if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
 				t.Fatal(err)

@@ -89,6 +89,8 @@ func testOddValues(t *testing.T, b *bench) {
 	for _, s := range []string{"", " ", "\x00", "a\x00b", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "NULL", "\\N", "\t\r\n", `"'\`, "🚀", "\uFFFD", "\U0010FFFF", "e\u0301", "$1", "%s", "{}", "[1,2]"} {
 		add(0, table.Text(s), s)
 	}
+	// No warehouse can hold what is no text; nothing but a broken caller sends it.
+	add(0, table.Text("broken \xff text, of some length"), "none")
 	for _, n := range []int64{0, -1, math.MaxInt64, math.MinInt64, 1<<53 + 1, -(1<<53 + 1), math.MaxInt32 + 1} {
 		add(1, table.Int(n), fmt.Sprint(n))
 	}

@@ -39,6 +39,10 @@ func Stream(ctx context.Context, conn *sql.Conn, text string, params []any) (que
 	return r, nil
 }
 
+// Handle is the engine's connection within the driver's. It is the driver's still: whoever has it uses it while nothing else
+// does, and closes nothing.
+func Handle(conn *sql.Conn) (bindings.Connection, error) { return handleOf(conn) }
+
 // handleOf takes the engine's connection out of the driver's. The driver has no accessor for it; its
 // pinned version and the test of this function keep the look inside honest.
 func handleOf(conn *sql.Conn) (handle bindings.Connection, err error) {
