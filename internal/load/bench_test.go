@@ -80,7 +80,11 @@ func BenchmarkLoad(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer db.Close()
+			b.Cleanup(func() {
+				if err := db.Close(); err != nil {
+					b.Error(err)
+				}
+			})
 			rules := name.DuckDB()
 			l := load.New(load.Options{Name: "local", Lake: newStreamLake(b.N), Warehouse: db, History: db, Rules: rules, NewShaper: load.Segment(rules, event.ShapeOptions{})})
 			runtime.GC()

@@ -32,7 +32,6 @@ type fakeLake struct {
 type fakeTable struct {
 	calls []event.Call
 	snap  *lake.Snapshot
-	sizes []int // of files, for the next commit; the rest is one file
 }
 
 func newFakeLake() *fakeLake { return &fakeLake{tables: map[string]*fakeTable{}} }

@@ -116,22 +116,16 @@ func (l *Loader) finish(ctx context.Context) {
 
 // turn gives every source one chunk and reports whether one of them has more. The error is one that ends the loader.
 func (l *Loader) turn(ctx context.Context) (more bool, err error) {
-	if err := l.findSources(ctx); err != nil {
-		if ctx.Err() == nil {
-			l.state.SetError(state.Failed, fmt.Errorf("read the lake's catalog: %w", err), warehouse.HintOf(err))
-		}
+	if !l.findSources(ctx) {
 		return false, nil
 	}
 	for _, name := range l.names {
-		if ctx.Err() != nil {
-			return false, nil
-		}
 		s := l.sources[name]
 		if l.o.Now().Before(s.notBefore) {
 			continue
 		}
 		again, err := s.step(ctx)
-		if ctx.Err() != nil {
+		if ended(ctx) {
 			return false, nil
 		}
 		if warehouse.KindOf(err) == warehouse.Broken {
@@ -151,10 +145,16 @@ func (l *Loader) turn(ctx context.Context) (more bool, err error) {
 	return more, nil
 }
 
-func (l *Loader) findSources(ctx context.Context) error {
+func ended(ctx context.Context) bool { return ctx.Err() != nil }
+
+// findSources adds the sources that are new in the lake and reports whether the lake could be asked.
+func (l *Loader) findSources(ctx context.Context) bool {
 	found, err := l.o.Lake.Sources(ctx)
 	if err != nil {
-		return err
+		if !ended(ctx) {
+			l.state.SetError(state.Failed, fmt.Errorf("read the lake's catalog: %w", err), warehouse.HintOf(err))
+		}
+		return false
 	}
 	for _, name := range found {
 		if l.sources[name] != nil {
@@ -168,7 +168,7 @@ func (l *Loader) findSources(ctx context.Context) error {
 		l.names = append(l.names, name)
 		slices.Sort(l.names)
 	}
-	return nil
+	return true
 }
 
 // report puts the worst of the sources into the state.

@@ -110,9 +110,9 @@ func mergeRows(schema, name string, columns []string) string {
 	for _, c := range columns {
 		q := quote(c)
 		list, values = append(list, q), append(values, "s."+q)
-		switch {
-		case c == columns[0]:
-		case c == "received_at":
+		switch c {
+		case columns[0]:
+		case "received_at":
 			set = append(set, q+" = greatest(t."+q+", s."+q+")")
 		default:
 			set = append(set, q+" = coalesce(s."+q+", t."+q+")")

@@ -45,9 +45,9 @@ func killedBatch(at uint64) *warehouse.Batch {
 // than was said to be in.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "warehouse.duckdb")
-	rounds := 8
+	rounds := 5
 	if testing.Short() {
-		rounds = 3
+		rounds = 2
 	}
 	for range rounds {
 		said := loadAndKill(t, path, time.Duration(rand.IntN(300))*time.Millisecond)

@@ -44,7 +44,7 @@ func holdOpen(path string) error {
 	}
 	fmt.Println("open")
 	go func() {
-		bufio.NewReader(os.Stdin).ReadString('\n')
+		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
 		stop()
 	}()
 	for at := uint64(0); os.Getenv(loadVar) != "" && ctx.Err() == nil; at += killBatch {
@@ -82,7 +82,7 @@ func hold(t *testing.T, path string) (pid int, release func()) {
 	}
 	release = func() {
 		in.Close()
-		cmd.Wait()
+		_ = cmd.Wait()
 	}
 	t.Cleanup(release)
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {

@@ -27,7 +27,7 @@ func writeEvents(t *testing.T, path string, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	if _, err := db.Exec(`SET TimeZone = 'UTC'; COPY (SELECT 'm' || i AS message_id, 'track' AS type, 'Clicked' AS event, TIMESTAMPTZ '2026-01-01' AS ts,
 		TIMESTAMPTZ '2026-01-01' AS received_at, NULL::TIMESTAMPTZ AS sent_at, NULL::TIMESTAMPTZ AS original_timestamp, 'ann' AS user_id, NULL::VARCHAR AS anonymous_id,
 		'{}' AS properties, '{}' AS context, '{}' AS og_payload, 'log' AS _firth_log, i AS _firth_offset, 'more' AS of_a_later_version FROM range(` + itoa(n) + `) r(i))

@@ -117,7 +117,7 @@ func testConflict(t *testing.T, b *bench) {
 		tableOf("clicks", []table.Column{column("n", table.Timestamp), column("new", table.String)}, at(1, table.Time(0))),
 	}
 	w.Discards = []event.Discard{discard(1, "test")}
-	b.refuse(w)
+	_ = b.refuse(w)
 	b.want(b.rows("clicks", "id"), [][]string{{"id-000000"}})
 	b.wantCatalogue("clicks", standard(column("n", table.Boolean)))
 	b.wantCatalogue("opens", nil)

@@ -169,7 +169,7 @@ func testAfterFailure(t *testing.T, b *bench) {
 		// A value that is not of its column's type: the load fails when rows have been written.
 		tableOf("opens", []table.Column{column("n", table.Integer)}, at(1, table.Text("not a number"))),
 	}
-	b.refuse(w)
+	_ = b.refuse(w)
 	if p := b.position(); p != 0 {
 		t.Errorf("position %d, want 0", p)
 	}
