@@ -10,7 +10,7 @@ export FIRTH_CACHE ?= $(HOME)/.cache/firth
 .PHONY: build demo test full lint bench crashtest need clean
 
 build: need
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/firth
+	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/firth
 
 need:
 	@build/need gcc:gcc g++:g++
