@@ -1,15 +1,11 @@
 package app
 
 import (
-	"log/slog"
 	"strconv"
 
 	"firth/internal/event"
 	"firth/internal/journal"
 	"firth/internal/lake"
-	"firth/internal/load"
-	"firth/internal/name"
-	"firth/internal/warehouse"
 )
 
 // logCursor shows the journal as the log that the lake's writer empties.
@@ -42,27 +38,6 @@ func (d *callDecoder) Decode(f lake.Frame, log string, call func(string, *event.
 	}
 	return d.decoder.Decode(&d.request, log, f.Offset, f.ReceivedAt,
 		func(c *event.Call) error { return call(d.request.Source, c) }, dead)
-}
-
-// batchShaper hands what a shaper made to the loader as a batch.
-type batchShaper struct {
-	*event.Shaper
-	source string
-	log    *slog.Logger
-}
-
-func newShaper(rules name.Rules, log *slog.Logger) func(source string) load.Shaper {
-	return func(source string) load.Shaper {
-		return batchShaper{event.NewShaper(source, rules, event.ShapeOptions{}), source, log}
-	}
-}
-
-func (b batchShaper) Take() *warehouse.Batch {
-	l := b.Shaper.Take()
-	for _, notice := range l.Notices {
-		b.log.Warn("tables", "source", b.source, "notice", notice)
-	}
-	return &warehouse.Batch{Tables: l.Tables, Upserts: l.Upserts, Discards: l.Discards}
 }
 
 // Extent is what the journal holds: the oldest offset that can be read, and the one that the next append gets.

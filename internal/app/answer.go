@@ -45,7 +45,7 @@ func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.
 	return &answer{
 		reader: reader, db: db,
 		loader: load.New(load.Options{
-			Name: "local", Lake: reader, Warehouse: db, Views: db, History: db, Rules: rules, Standard: event.Standard(rules), NewShaper: newShaper(rules, log), Log: log,
+			Name: "local", Lake: reader, Warehouse: db, Views: db, History: db, Rules: rules, Standard: event.Standard(rules), NewShaper: load.Segment(rules, event.ShapeOptions{}), Log: log,
 		}),
 		engine: query.New(db, query.Options{
 			Deadline: time.Duration(cfg.Query.Deadline), MaxRows: cfg.Query.Rows, Concurrent: cfg.Query.Concurrency, Log: log,
