@@ -209,6 +209,8 @@ func (l *loop) read(c *conn) error {
 		return nil
 	case err != 0:
 		return l.broken(c, err)
+	case n == 0 && !c.busy:
+		return l.redial(c) // servers close connections that nobody uses: that is no failure
 	case n == 0:
 		return l.broken(c, errors.New("closed by the server"))
 	}
