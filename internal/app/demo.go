@@ -84,7 +84,7 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 		}
 		return demo.Server{URL: "http://" + listen, WriteKey: demoKey, Data: dir, LoadTable: companyLoader(folders{dir}.socket())}, nil
 	}
-	err = demo.Run(ctx, demo.Options{Start: start, Once: o.Once, Out: o.Stdout, Terminal: isTerminal(o.Stdout)})
+	err = demo.Run(ctx, demo.Options{Start: start, Once: o.Once, Program: os.Args[0], Out: o.Stdout, Terminal: isTerminal(o.Stdout)})
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}

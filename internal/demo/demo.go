@@ -6,6 +6,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,9 +45,12 @@ type Options struct {
 	Database string    // where to put the company database, a SQLite file; "": app.db beside the data folder's contents
 	Once     bool      // end after the answers; else Run returns when ctx ends
 
+	Program  string // how the reader calls this program; "": firth
 	Out      io.Writer
 	Terminal bool // Out is a terminal: bars move and titles are bold
 }
+
+func (o *Options) program() string { return cmp.Or(o.Program, "firth") }
 
 // Run shows the demo. It returns nil after the answers with Once, or when ctx ends while the server is up for more questions.
 func Run(ctx context.Context, o Options) error {
@@ -228,14 +232,14 @@ func (s *show) invite(o Options) {
 	p.line("")
 	p.title("It stays up. Try:")
 	p.line("")
-	p.line("  firth query --url %s \\", s.server.URL)
+	p.line("  %s query --url %s \\", o.program(), s.server.URL)
 	p.line("    \"SELECT event, count(*) FROM demo.tracks GROUP BY ALL ORDER BY 2 DESC\"")
-	p.line("  firth query --url %s \\", s.server.URL)
+	p.line("  %s query --url %s \\", o.program(), s.server.URL)
 	p.line("    \"SELECT * FROM demo.report_exported LIMIT 5\"")
 	p.line("")
 	p.line("  curl -u %s: %s/v1/track -d \\", s.server.WriteKey, s.server.URL)
 	p.line("    '{\"userId\":\"me\",\"event\":\"Demo Seen\",\"properties\":{\"stars\":5}}'")
-	p.line("  firth query --url %s \"FROM demo.demo_seen\"   # seconds later", s.server.URL)
+	p.line("  %s query --url %s \"FROM demo.demo_seen\"   # seconds later", o.program(), s.server.URL)
 	p.line("")
 	p.line("  Any Segment SDK works: host %s, write key %s.", s.server.URL, s.server.WriteKey)
 	p.line("  The company database is a SQLite file: %s", o.Database)
