@@ -44,19 +44,22 @@ const maxSocketPath = 107
 
 // NewSocketClient returns a client of the server behind a Unix socket.
 func NewSocketClient(path string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		d := net.Dialer{Timeout: 2 * time.Second}
-		if len(path) <= maxSocketPath {
-			return d.DialContext(ctx, "unix", path)
-		}
-		dir, err := os.Open(filepath.Dir(path)) // a path that is too long is named through the open folder
-		if err != nil {
-			return nil, fmt.Errorf("open socket folder: %w", err)
-		}
-		conn, err := d.DialContext(ctx, "unix", filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), filepath.Base(path)))
-		return conn, errors.Join(err, dir.Close())
-	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return DialSocket(ctx, path) }
 	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}}, base: "http://firth"}
+}
+
+// DialSocket connects to a Unix socket, whatever the length of its path.
+func DialSocket(ctx context.Context, path string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 2 * time.Second}
+	if len(path) <= maxSocketPath {
+		return d.DialContext(ctx, "unix", path)
+	}
+	dir, err := os.Open(filepath.Dir(path)) // a path that is too long is named through the open folder
+	if err != nil {
+		return nil, fmt.Errorf("open socket folder: %w", err)
+	}
+	conn, err := d.DialContext(ctx, "unix", filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), filepath.Base(path)))
+	return conn, errors.Join(err, dir.Close())
 }
 
 // Write runs a statement and writes its result as the command line prints it; width is that of the

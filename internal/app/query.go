@@ -77,7 +77,12 @@ func (o *QueryOptions) ask(ctx context.Context, format query.Format, req query.R
 	}
 	lock, err := lockFolder(dir.root)
 	if errors.Is(err, ErrLocked) {
-		return api.NewSocketClient(dir.socket()).Write(ctx, o.Stdout, format, req, width)
+		truncated, err := api.NewSocketClient(dir.socket()).Write(ctx, o.Stdout, format, req, width)
+		var refused *query.Error
+		if err != nil && !errors.As(err, &refused) {
+			err = hint(err, "another process has the data folder %s and does not answer: a server that starts or stops, or another firth command; try again in a moment", dir.root)
+		}
+		return truncated, err
 	}
 	if err != nil {
 		return false, err

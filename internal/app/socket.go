@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"firth/internal/api"
 )
 
 // maxSocketPath is what fits into sockaddr_un on Linux (unix(7)).
@@ -51,12 +53,7 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 func socketTransport(path string) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			short, done, err := shortSocket(path)
-			if err != nil {
-				return nil, err
-			}
-			defer done()
-			return (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "unix", short)
+			return api.DialSocket(ctx, path)
 		},
 		MaxIdleConnsPerHost: 16,
 		IdleConnTimeout:     time.Minute,

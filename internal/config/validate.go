@@ -115,6 +115,9 @@ func (d *decoder) lake(c *Config) {
 	}
 }
 
+// maxBody is the largest body that the journal takes.
+const maxBody = 32 << 20
+
 func (d *decoder) bounds(c *Config) {
 	least := func(key string, have, want int64) {
 		if have < want {
@@ -123,6 +126,9 @@ func (d *decoder) bounds(c *Config) {
 	}
 	least("limits.event", int64(c.Limits.Event), 1024)
 	least("limits.body", int64(c.Limits.Body), int64(c.Limits.Event))
+	if c.Limits.Body > maxBody {
+		d.fault(d.lines["limits.body"], "limits.body", "must be at most 32MiB")
+	}
 	least("limits.batch", int64(c.Limits.Batch), 1)
 	least("journal.max_bytes", int64(c.Journal.MaxBytes), 16<<20)
 	least("lake.flush.bytes", int64(c.Lake.Flush.Bytes), 64<<10)
