@@ -178,7 +178,7 @@ func TestUnknownOutcome(t *testing.T) {
 	e, _ := crashEnv(t)
 	lost := 2
 	e.o.step = func(name string) error {
-		if strings.HasPrefix(name, "committed") && lost > 0 {
+		if strings.HasPrefix(name, "done commit") && lost > 0 {
 			lost--
 			return errors.New("the answer got lost")
 		}

@@ -22,11 +22,11 @@ type source struct {
 
 // openSource opens a source's table and brings its window up to what the table holds.
 func (l *Lake) openSource(ctx context.Context, name, log string) (*source, error) {
-	st, err := l.openStore(ctx, name)
+	st, err := l.store(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	positions, err := offsets(st.table.Properties(), positionKey)
+	positions, err := offsets(st.current().Properties(), positionKey)
 	if err != nil {
 		return nil, err
 	}

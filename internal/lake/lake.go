@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"firth/internal/disk"
@@ -117,6 +118,9 @@ type Lake struct {
 	calls   *rowfile.Table[event.Call]
 	dead    *rowfile.Table[event.DeadLetter]
 	blooms  *bloomCache // the writer's
+
+	mu     sync.Mutex
+	stores map[string]*store // by table
 }
 
 // Open opens or makes the lake, with the tables of the configured sources and that of dead letters.
@@ -130,7 +134,7 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
-	l := &Lake{o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache()}
+	l := &Lake{o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache(), stores: map[string]*store{}}
 	if _, err := openTable(ctx, c, DeadLetters, deadSpec); err != nil {
 		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())
 	}

@@ -148,7 +148,7 @@ func TestCommitsStayFlat(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closeIt(t, l)
-	s, err := l.openStore(t.Context(), "production")
+	s, err := l.store(t.Context(), "production")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestCommitsStayFlat(t *testing.T) {
 	if snap.Rows != int64(5*n) || snap.Positions[testLog] != uint64(5*n) {
 		t.Fatalf("%d rows, position %d", snap.Rows, snap.Positions[testLog])
 	}
-	if k := len(s.table.Metadata().Snapshots()); k > keepSnapshots {
+	if k := len(s.current().Metadata().Snapshots()); k > keepSnapshots {
 		t.Errorf("the table keeps %d snapshots", k)
 	}
 	kinds := map[string]int{}

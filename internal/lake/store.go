@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -24,16 +25,31 @@ var errClock = errors.New("the system clock stands behind the last commit")
 // clockSlack is how far back of the last commit Iceberg lets the next one be.
 const clockSlack = time.Minute
 
-// store is one table as its committer sees it.
+// store is one table as its committers see it: the writer, the mergers and what tends the lake. There is one a table in the
+// process that owns the lake, and every change goes through [store.change], so commits follow one another and a table that was
+// read a moment ago is the present one. Safe for concurrent use.
 type store struct {
-	l       *Lake
-	name    string
-	table   *table.Table
-	planner *planner
-	planned *Snapshot // of table, once it was asked for
+	l    *Lake
+	name string
+
+	committing sync.Mutex // held while a commit is made: a few milliseconds
+
+	mu    sync.Mutex
+	table *table.Table
+
+	planning sync.Mutex
+	planner  *planner
+	planned  *Snapshot
+	location string // of the metadata that planned was made from
 }
 
-func (l *Lake) openStore(ctx context.Context, name string) (*store, error) {
+// store returns the one store of a table, which is made where it is missing.
+func (l *Lake) store(ctx context.Context, name string) (*store, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s, ok := l.stores[name]; ok {
+		return s, nil
+	}
 	spec := callSpec
 	if name == DeadLetters {
 		spec = deadSpec
@@ -42,35 +58,87 @@ func (l *Lake) openStore(ctx context.Context, name string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &store{l: l, name: name, table: t, planner: newPlanner(name, l.catalog.IO())}, nil
+	s := &store{l: l, name: name, table: t, planner: newPlanner(name, l.catalog.IO())}
+	l.stores[name] = s
+	return s, nil
+}
+
+// current is the table as the last commit left it. It is immutable.
+func (s *store) current() *table.Table {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.table
 }
 
 // position is the first offset of a journal that may not be in the table yet.
 func (s *store) position(log string) (uint64, error) {
-	all, err := offsets(s.table.Properties(), positionKey)
+	all, err := offsets(s.current().Properties(), positionKey)
 	return all[log], err
 }
 
 // snapshot lists the files of the table.
 func (s *store) snapshot() (*Snapshot, error) {
-	if s.planned == nil {
-		snap, err := s.planner.plan(s.table.Metadata())
+	s.planning.Lock()
+	defer s.planning.Unlock()
+	t := s.current()
+	if s.planned == nil || s.location != t.MetadataLocation() {
+		snap, err := s.planner.plan(t.Metadata())
 		if err != nil {
 			return nil, fmt.Errorf("plan table %s: %w", s.name, err)
 		}
-		s.planned = snap
+		s.planned, s.location = snap, t.MetadataLocation()
 	}
 	return s.planned, nil
 }
 
 // reload looks at the table anew, after a commit whose outcome is not known.
 func (s *store) reload(ctx context.Context) error {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	return s.reloadLocked(ctx)
+}
+
+func (s *store) reloadLocked(ctx context.Context) error {
 	t, err := s.l.catalog.Load(ctx, s.name)
 	if err != nil {
 		return err
 	}
-	s.table, s.planned = t, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table = t
 	return nil
+}
+
+// change makes one commit to the table: fn fills a transaction on the present table. Step names it for tests: "commit",
+// "merge" and so on. An error leaves open whether the commit took place; [store.reload] tells.
+func (s *store) change(ctx context.Context, step string, fn func(t *table.Table, tx *table.Transaction) error) error {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	t := s.current()
+	if behind := time.UnixMilli(t.Metadata().LastUpdatedMillis()).Sub(s.l.o.Now()); behind > clockSlack {
+		return fmt.Errorf("%w of table %s by %s", errClock, s.name, behind.Round(time.Second))
+	}
+	if err := s.l.o.step(step + " " + s.name); err != nil {
+		return err
+	}
+	tx := t.NewTransaction()
+	if err := fn(t, tx); err != nil {
+		return err
+	}
+	if len(t.Metadata().Snapshots()) >= keepSnapshots {
+		// Files are left to the sweeper: readers may still be at them.
+		if err := tx.ExpireSnapshots(table.WithRetainLast(keepSnapshots), table.WithOlderThan(0), table.WithPostCommit(false)); err != nil {
+			return fmt.Errorf("expire snapshots of table %s: %w", s.name, err)
+		}
+	}
+	changed, err := tx.Commit(ctx)
+	if err != nil {
+		return fmt.Errorf("commit table %s: %w", s.name, err)
+	}
+	s.mu.Lock()
+	s.table = changed
+	s.mu.Unlock()
+	return s.l.o.step("done " + step + " " + s.name)
 }
 
 // span is the part [from, to) of a journal that a flush covers.
@@ -81,40 +149,24 @@ type span struct {
 
 // commit adds files, if any, and the table's new position in one step.
 func (s *store) commit(ctx context.Context, files []iceberg.DataFile, sp span) error {
-	if behind := time.UnixMilli(s.table.Metadata().LastUpdatedMillis()).Sub(s.l.o.Now()); behind > clockSlack {
-		return fmt.Errorf("%w of table %s by %s", errClock, s.name, behind.Round(time.Second))
-	}
-	if err := s.l.o.step("commit " + s.name); err != nil {
-		return err
-	}
-	tx := s.table.NewTransaction()
-	if len(files) > 0 {
-		note := iceberg.Properties{
-			"firth.log": sp.log, "firth.from": strconv.FormatUint(sp.from, 10), "firth.to": strconv.FormatUint(sp.to, 10),
+	return s.change(ctx, "commit", func(_ *table.Table, tx *table.Transaction) error {
+		if len(files) > 0 {
+			note := iceberg.Properties{
+				"firth.log": sp.log, "firth.from": strconv.FormatUint(sp.from, 10), "firth.to": strconv.FormatUint(sp.to, 10),
+			}
+			// The files are new and carry field ids: neither a search for doubles nor a name mapping is needed.
+			if err := tx.AddDataFiles(ctx, files, note, table.WithoutDuplicateCheck(), table.WithoutAutoNameMapping()); err != nil {
+				return fmt.Errorf("add files to table %s: %w", s.name, err)
+			}
 		}
-		// The files are new and carry field ids: neither a search for doubles nor a name mapping is needed.
-		if err := tx.AddDataFiles(ctx, files, note, table.WithoutDuplicateCheck(), table.WithoutAutoNameMapping()); err != nil {
-			return fmt.Errorf("add files to table %s: %w", s.name, err)
+		if err := tx.SetProperties(iceberg.Properties{
+			positionKey + sp.log: strconv.FormatUint(sp.to, 10),
+			flushedKey + sp.log:  strconv.FormatUint(sp.from, 10),
+		}); err != nil {
+			return fmt.Errorf("set position of table %s: %w", s.name, err)
 		}
-	}
-	if err := tx.SetProperties(iceberg.Properties{
-		positionKey + sp.log: strconv.FormatUint(sp.to, 10),
-		flushedKey + sp.log:  strconv.FormatUint(sp.from, 10),
-	}); err != nil {
-		return fmt.Errorf("set position of table %s: %w", s.name, err)
-	}
-	if len(s.table.Metadata().Snapshots()) >= keepSnapshots {
-		// Files are left to the sweeper: readers may still be at them.
-		if err := tx.ExpireSnapshots(table.WithRetainLast(keepSnapshots), table.WithOlderThan(0), table.WithPostCommit(false)); err != nil {
-			return fmt.Errorf("expire snapshots of table %s: %w", s.name, err)
-		}
-	}
-	t, err := tx.Commit(ctx)
-	if err != nil {
-		return fmt.Errorf("commit table %s: %w", s.name, err)
-	}
-	s.table, s.planned = t, nil
-	return s.l.o.step("committed " + s.name)
+		return nil
+	})
 }
 
 // writeFile puts the rows of one day, in order, into a new file and describes it for a manifest.
@@ -145,7 +197,7 @@ func (s *store) newPath(day int64, from uint64) (string, error) {
 	if _, err := io.ReadFull(s.l.o.Rand, b[:]); err != nil {
 		return "", fmt.Errorf("name a lake file: %w", err)
 	}
-	spec := s.table.Spec()
+	spec := s.current().Spec()
 	field := spec.Field(0).Name
 	folder := filepath.Join(s.l.o.Dir, s.name, "data", field+"="+dayTime(day).Format(time.DateOnly))
 	return filepath.Join(folder, fmt.Sprintf("%016x-%s.parquet", from, hex.EncodeToString(b[:]))), nil
@@ -160,7 +212,8 @@ func (s *store) discard(path string) error {
 }
 
 func (s *store) describe(location string, day, size int64, stats *rowfile.Stats) (iceberg.DataFile, error) {
-	b, err := iceberg.NewDataFileBuilder(s.table.Spec(), iceberg.EntryContentData, location, iceberg.ParquetFile,
+	t := s.current()
+	b, err := iceberg.NewDataFileBuilder(t.Spec(), iceberg.EntryContentData, location, iceberg.ParquetFile,
 		map[int]any{dayFieldID: iceberg.Date(day)}, nil, nil, stats.Rows, size)
 	if err != nil {
 		return nil, fmt.Errorf("describe lake file: %w", err)
@@ -179,7 +232,7 @@ func (s *store) describe(location string, day, size int64, stats *rowfile.Stats)
 		}
 	}
 	return b.ColumnSizes(sizes).ValueCounts(values).NullValueCounts(nulls).LowerBoundValues(lower).UpperBoundValues(upper).
-		SplitOffsets(stats.Splits).SortOrderID(s.table.SortOrder().OrderID()).Build(), nil
+		SplitOffsets(stats.Splits).SortOrderID(t.SortOrder().OrderID()).Build(), nil
 }
 
 type counter struct {

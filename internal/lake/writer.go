@@ -110,7 +110,7 @@ func (w *Writer) start(ctx context.Context) error {
 			return err
 		}
 		if w.dead == nil {
-			if w.dead, err = w.l.openStore(ctx, DeadLetters); err != nil {
+			if w.dead, err = w.l.store(ctx, DeadLetters); err != nil {
 				return err
 			}
 		}
@@ -124,7 +124,7 @@ func (w *Writer) start(ctx context.Context) error {
 				}
 				st = s.store
 			}
-			flushed, err := offsets(st.table.Properties(), flushedKey)
+			flushed, err := offsets(st.current().Properties(), flushedKey)
 			if err != nil {
 				return err
 			}
