@@ -11,7 +11,6 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"firth/internal/event"
-	"firth/internal/lake/catalog"
 	"firth/internal/lake/rowfile"
 	"firth/internal/lake/window"
 )
@@ -190,41 +189,41 @@ func (w *Writer) note(s *source, rows []*event.Call, ids []window.ID, to uint64)
 // time, however many days there are. When the commit fails for certain, the files go again.
 func writeDays[T any](ctx context.Context, w *Writer, s *store, out *rowfile.Writer[T], rows []*T, day func(*T) int64, sp span) (size int64, n int, err error) {
 	var files []iceberg.DataFile
+	var written []*newFile
 	for len(rows) > 0 && err == nil {
 		of := day(rows[0])
 		end := 1
 		for end < len(rows) && day(rows[end]) == of {
 			end++
 		}
+		var file *newFile
 		var f iceberg.DataFile
-		if f, err = writeFile(s, out, of, rows[:end], sp.from); err == nil {
-			files = append(files, f)
-			size += f.FileSizeBytes()
+		if file, f, err = writeFile(s, out, of, rows[:end], sp.from); err == nil {
+			files, written = append(files, f), append(written, file)
+			size += file.size
 		}
 		rows = rows[end:]
 	}
 	if err == nil {
 		err = s.commit(ctx, files, sp)
 	}
-	if err == nil {
-		return size, len(files), nil
-	}
-	there, rerr := s.landed(ctx, sp)
-	if rerr != nil {
-		return 0, 0, errors.Join(err, rerr)
-	}
-	if there {
-		w.unsure = true
-		return size, len(files), nil
-	}
-	for _, f := range files {
-		path, perr := catalog.Path(f.FilePath())
-		err = errors.Join(err, perr)
-		if perr == nil {
-			err = errors.Join(err, s.discard(path))
+	if err != nil {
+		there, rerr := s.landed(ctx, sp)
+		if rerr != nil { // the files may be named: they stay, and count as being written for as long as the process runs
+			return 0, 0, errors.Join(err, rerr)
 		}
+		if !there {
+			for _, f := range written {
+				err = errors.Join(err, f.discard())
+			}
+			return 0, 0, err
+		}
+		w.unsure = true
 	}
-	return 0, 0, err
+	for _, f := range written {
+		f.release()
+	}
+	return size, len(files), nil
 }
 
 // landed looks whether a commit that ended in an error took place all the same.

@@ -119,8 +119,9 @@ type Lake struct {
 	dead    *rowfile.Table[event.DeadLetter]
 	blooms  *bloomCache // the writer's
 
-	mu     sync.Mutex
-	stores map[string]*store // by table
+	mu      sync.Mutex
+	stores  map[string]*store   // by table
+	writing map[string]struct{} // data files on their way, by path without checksums
 }
 
 // Open opens or makes the lake, with the tables of the configured sources and that of dead letters.
@@ -134,7 +135,7 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
-	l := &Lake{o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache(), stores: map[string]*store{}}
+	l := &Lake{o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache(), stores: map[string]*store{}, writing: map[string]struct{}{}}
 	if _, err := openTable(ctx, c, DeadLetters, deadSpec); err != nil {
 		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())
 	}

@@ -50,11 +50,13 @@ func TestOrderOfDurableSteps(t *testing.T) {
 var (
 	uuids  = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	hashes = regexp.MustCompile(`-[0-9a-f]{16}\.parquet`)
+	summed = regexp.MustCompile(`-[0-9a-f]{16}-[0-9a-f]{8}-[0-9a-f]{8}\.parquet`)
 	snaps  = regexp.MustCompile(`snap-\d+-`)
 )
 
 func anonymous(s string) string {
 	s = uuids.ReplaceAllString(s, "UUID")
+	s = summed.ReplaceAllString(s, "-RANDOM-SUM-SUM.parquet")
 	s = hashes.ReplaceAllString(s, "-RANDOM.parquet")
 	return snaps.ReplaceAllString(s, "snap-ID-")
 }

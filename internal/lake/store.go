@@ -2,12 +2,8 @@ package lake
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -15,7 +11,6 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
-	"firth/internal/lake/catalog"
 	"firth/internal/lake/rowfile"
 )
 
@@ -170,45 +165,23 @@ func (s *store) commit(ctx context.Context, files []iceberg.DataFile, sp span) e
 }
 
 // writeFile puts the rows of one day, in order, into a new file and describes it for a manifest.
-func writeFile[T any](s *store, w *rowfile.Writer[T], day int64, rows []*T, from uint64) (iceberg.DataFile, error) {
-	path, err := s.newPath(day, from)
-	if err != nil {
-		return nil, err
-	}
+func writeFile[T any](s *store, w *rowfile.Writer[T], day int64, rows []*T, from uint64) (*newFile, iceberg.DataFile, error) {
 	if err := s.l.o.step("write " + s.name); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	location := catalog.Location(path)
-	out, err := s.l.catalog.IO().Create(location)
+	f, err := s.newFile(day, from)
 	if err != nil {
-		return nil, fmt.Errorf("create lake file: %w", err)
+		return nil, nil, err
 	}
-	counted := &counter{w: out}
-	stats, err := w.Write(counted, rows)
-	if err = errors.Join(err, out.Close()); err != nil {
-		return nil, fmt.Errorf("write lake file %s: %w", path, errors.Join(err, s.discard(path)))
+	stats, err := w.Write(f, rows)
+	if err != nil {
+		return nil, nil, fmt.Errorf("write lake file %s: %w", f.path, errors.Join(err, f.discard()))
 	}
-	return s.describe(location, day, counted.n, stats)
-}
-
-// newPath names a file of a day of the table; the name tells where in the journal its flush began.
-func (s *store) newPath(day int64, from uint64) (string, error) {
-	var b [8]byte
-	if _, err := io.ReadFull(s.l.o.Rand, b[:]); err != nil {
-		return "", fmt.Errorf("name a lake file: %w", err)
+	described, err := f.finish(stats)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.discard())
 	}
-	spec := s.current().Spec()
-	field := spec.Field(0).Name
-	folder := filepath.Join(s.l.o.Dir, s.name, "data", field+"="+dayTime(day).Format(time.DateOnly))
-	return filepath.Join(folder, fmt.Sprintf("%016x-%s.parquet", from, hex.EncodeToString(b[:]))), nil
-}
-
-// discard removes a file that no commit names.
-func (s *store) discard(path string) error {
-	if err := s.l.o.FS.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove %s: %w", path, err)
-	}
-	return nil
+	return f, described, nil
 }
 
 func (s *store) describe(location string, day, size int64, stats *rowfile.Stats) (iceberg.DataFile, error) {
@@ -233,15 +206,4 @@ func (s *store) describe(location string, day, size int64, stats *rowfile.Stats)
 	}
 	return b.ColumnSizes(sizes).ValueCounts(values).NullValueCounts(nulls).LowerBoundValues(lower).UpperBoundValues(upper).
 		SplitOffsets(stats.Splits).SortOrderID(t.SortOrder().OrderID()).Build(), nil
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
 }

@@ -113,6 +113,15 @@ func (f *FileIO) Create(location string) (iceio.FileWriter, error) {
 	return &writeFile{path: path, file: file}, nil
 }
 
+// Rename gives a file another name in its folder; both are paths. Settle makes the name durable.
+func (f *FileIO) Rename(from, to string) error {
+	if err := f.fs.Rename(from, to); err != nil {
+		return err
+	}
+	f.mark(filepath.Dir(to)) // again: another table's commit may have settled the folder since the file was created
+	return nil
+}
+
 // WriteFile implements the library's IO.
 func (f *FileIO) WriteFile(location string, content []byte) error {
 	w, err := f.Create(location)
