@@ -53,6 +53,37 @@ type Lake struct {
 	URL   string `yaml:"url"`
 	Flush Flush  `yaml:"flush"`
 	Dedup Dedup  `yaml:"dedup"`
+	Merge Merge  `yaml:"merge"`
+	// Keep is how long events are kept, by their day; 0 is for ever.
+	Keep Duration `yaml:"keep"`
+	// Grace is how long a file that no snapshot names any more stays for those who still read it. It is longer than Query.Deadline.
+	Grace Duration `yaml:"grace"`
+}
+
+// Merge says how files of the lake become fewer and larger.
+type Merge struct {
+	Small SmallMerge `yaml:"small"`
+	Large LargeMerge `yaml:"large"`
+	// Memory bounds one merge.
+	Memory Bytes `yaml:"memory"`
+	// Off is set by writing false in place of a mapping: then only firth lake merge merges.
+	Off bool `yaml:"-"`
+}
+
+// SmallMerge is the frequent merger, which takes the newest files first.
+type SmallMerge struct {
+	Every Duration `yaml:"every"`
+	// Bytes is the size from which a file is left alone.
+	Bytes Bytes `yaml:"bytes"`
+	// Files is how many one merge takes at most.
+	Files int `yaml:"files"`
+}
+
+// LargeMerge is the seldom merger, which takes the oldest files first.
+type LargeMerge struct {
+	Every Duration `yaml:"every"`
+	// Bytes is the size that files are brought up to.
+	Bytes Bytes `yaml:"bytes"`
 }
 
 // Flush bounds the time and the size of what waits in the journal before it becomes a commit of the lake.
@@ -73,6 +104,9 @@ type Warehouse struct {
 	// Off is set by writing false in place of a mapping.
 	Off bool `yaml:"-"`
 }
+
+func (m *Merge) off(off bool)     { m.Off = off }
+func (w *Warehouse) off(off bool) { w.Off = off }
 
 // User may read. Without users the server is open, and then only on loopback.
 type User struct {
@@ -107,7 +141,7 @@ func Default() *Config {
 		Listen:      "127.0.0.1:8080",
 		Data:        "./firth-data",
 		Sources:     map[string]Source{},
-		Lake:        Lake{Flush: Flush{Every: Duration(time.Second), Bytes: 32 << 20}, Dedup: Dedup{Window: Duration(24 * time.Hour), IDs: 20_000_000}},
+		Lake:        defaultLake(),
 		Warehouses:  map[string]Warehouse{"local": {Type: "duckdb"}},
 		Users:       map[string]User{},
 		Journal:     Journal{MaxBytes: 8 << 30},
@@ -115,6 +149,19 @@ func Default() *Config {
 		Query:       Query{Deadline: Duration(time.Minute), Rows: 1_000_000, Memory: 1 << 30, Concurrency: 8},
 		IP:          "keep",
 		UnknownKeys: "strict",
+	}
+}
+
+func defaultLake() Lake {
+	return Lake{
+		Flush: Flush{Every: Duration(time.Second), Bytes: 32 << 20},
+		Dedup: Dedup{Window: Duration(24 * time.Hour), IDs: 20_000_000},
+		Merge: Merge{
+			Small:  SmallMerge{Every: Duration(30 * time.Second), Bytes: 10 << 20, Files: 100},
+			Large:  LargeMerge{Every: Duration(10 * time.Minute), Bytes: 100 << 20},
+			Memory: 128 << 20,
+		},
+		Grace: Duration(15 * time.Minute),
 	}
 }
 

@@ -61,6 +61,13 @@ func TestGoodFile(t *testing.T) {
 	if time.Duration(c.Lake.Dedup.Window) != 48*time.Hour || c.Lake.Dedup.IDs != 1_000_000 {
 		t.Errorf("dedup: %+v", c.Lake.Dedup)
 	}
+	m := c.Lake.Merge
+	if m.Off || time.Duration(m.Small.Every) != time.Minute || m.Small.Files != 50 || m.Small.Bytes != 10<<20 || m.Large.Bytes != 100<<20 || m.Memory != 64<<20 {
+		t.Errorf("merge: %+v", m)
+	}
+	if time.Duration(c.Lake.Keep) != 400*24*time.Hour || time.Duration(c.Lake.Grace) != 20*time.Minute {
+		t.Errorf("keep %v, grace %v", c.Lake.Keep, c.Lake.Grace)
+	}
 	if c.Limits.Body != 512_000 || c.Limits.Event != 32<<10 || c.Limits.Batch != 2500 {
 		t.Errorf("limits do not keep their defaults: %+v", c.Limits)
 	}
@@ -69,6 +76,18 @@ func TestGoodFile(t *testing.T) {
 	}
 	if len(c.ProxyNets()) != 2 {
 		t.Errorf("proxies: %v", c.ProxyNets())
+	}
+}
+
+func TestMergersAreSwitchedOff(t *testing.T) {
+	for text, want := range map[string]bool{"lake: { merge: false }": true, "lake: { merge: true }": false, "lake: {}": false} {
+		c, err := Parse("x.yml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Lake.Merge.Off != want || c.Lake.Merge.Small.Files != 100 {
+			t.Errorf("%s: %+v", text, c.Lake.Merge)
+		}
 	}
 }
 

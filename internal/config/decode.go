@@ -75,6 +75,9 @@ func line(n ast.Node) int {
 	return n.GetToken().Position.Line
 }
 
+// switchable is a block that false in its place switches off.
+type switchable interface{ off(bool) }
+
 func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
 	d.lines[key] = line(n)
 	switch t := n.(type) {
@@ -89,9 +92,9 @@ func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
 		d.scalar(key, n, func(text string) error { return s.parse(text) })
 		return
 	}
-	if w, ok := v.Addr().Interface().(*Warehouse); ok {
+	if w, ok := v.Addr().Interface().(switchable); ok {
 		if b, isBool := n.(*ast.BoolNode); isBool {
-			w.Off = !b.Value
+			w.off(!b.Value)
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // laterKeys are keys of the published configuration that this build does not carry out. Taking them in silence would be a lie.
@@ -112,6 +113,41 @@ func (d *decoder) lake(c *Config) {
 	}
 	if c.Lake.Dedup.IDs < 1 {
 		d.fault(d.lines["lake.dedup.ids"], "lake.dedup.ids", "must be at least 1")
+	}
+	if c.Lake.Grace <= c.Query.Deadline {
+		at := d.lines["lake.grace"]
+		if at == 0 {
+			at = d.lines["query.deadline"]
+		}
+		d.fault(at, "lake.grace", "must be longer than query.deadline (%s), or files go away under a query that still reads them", time.Duration(c.Query.Deadline))
+	}
+	if c.Lake.Keep > 0 && c.Lake.Keep < leastKeep {
+		d.fault(d.lines["lake.keep"], "lake.keep", "must be at least 1d: events go by whole days; leave it out to keep them for ever")
+	}
+	d.merge(&c.Lake.Merge)
+}
+
+// leastKeep is the shortest time for which events are kept: retention takes whole days.
+const leastKeep = Duration(24 * time.Hour)
+
+func (d *decoder) merge(m *Merge) {
+	const key = "lake.merge."
+	least := func(name string, ok bool, want string) {
+		if !ok {
+			d.fault(d.lines[key+name], key+name, "must be at least %s", want)
+		}
+	}
+	least("small.every", m.Small.Every >= Duration(100*time.Millisecond), "100ms")
+	least("small.bytes", m.Small.Bytes >= 64<<10, "64KiB")
+	least("small.files", m.Small.Files >= 2, "2")
+	least("large.every", m.Large.Every >= Duration(100*time.Millisecond), "100ms")
+	least("memory", m.Memory >= 16<<20, "16MiB")
+	if m.Large.Bytes < m.Small.Bytes {
+		at := d.lines[key+"large.bytes"]
+		if at == 0 {
+			at = d.lines[key+"small.bytes"]
+		}
+		d.fault(at, key+"large.bytes", "must be at least small.bytes, so that one merger takes over where the other ends")
 	}
 }
 
