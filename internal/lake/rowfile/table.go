@@ -11,7 +11,6 @@ import (
 	"reflect"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding"
 )
 
@@ -58,14 +57,7 @@ type Table[T any] struct {
 // NewTable returns the shape with these columns, in their order in the file. Blank is a row whose every value is absent.
 // Sorting names the columns by which every writer of such files promises ascending rows.
 func NewTable[T any](name string, blank T, columns []Column[T], sorting ...string) *Table[T] {
-	root := &record{}
-	codec := &zstd.Codec{Level: zstd.SpeedFastest} // with pages of 1 MiB as small as the default level, at half the CPU
-	for i := range columns {
-		c := &columns[i]
-		node := parquet.Compressed(parquet.Encoded(leaf(c.Kind), encodingOf(c)), codec)
-		root.fields = append(root.fields, &field{parquet.Optional(parquet.FieldID(node, c.ID)), c.Name})
-	}
-	return &Table[T]{columns: columns, blank: blank, sorting: sorting, schema: parquet.NewSchema(name, root)}
+	return &Table[T]{columns: columns, blank: blank, sorting: sorting, schema: schemaOf(name, columns, Fast)}
 }
 
 func leaf(k Kind) parquet.Node {
