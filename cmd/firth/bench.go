@@ -1,46 +1,79 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"firth/internal/app"
 )
 
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "bench",
-		Short:   "Measure this machine with Firth on it",
+		Use:   "bench",
+		Short: "Measure this machine with Firth on it",
+		Long: `Each benchmark works on throw-away folders and prints what was measured, what it is compared with in the same run, and what is wanted.
+It ends with 0 where a figure is not what is wanted, and with 1 where rows were lost, doubled or changed.`,
 		Example: "  firth bench ingest",
 		Args:    args(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(benchIngestCommand(), benchRoleCommand())
+	cmd.AddCommand(benchIngestCommand(), benchFreshCommand(), benchRoleCommand())
 	return cmd
 }
 
-func benchIngestCommand() *cobra.Command {
+// benchmark makes the command of one benchmark with the flags that all have.
+func benchmark(cmd *cobra.Command, run func(context.Context, app.BenchOptions) error, flags func(*app.BenchOptions, *pflag.FlagSet)) *cobra.Command {
 	var o app.BenchOptions
-	cmd := &cobra.Command{
+	cmd.Args = args(cobra.NoArgs)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.Stdout, o.Stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
+		return run(cmd.Context(), o)
+	}
+	flags(&o, cmd.Flags())
+	cmd.Flags().StringVar(&o.Dir, "dir", "", "where the temporary data is kept (default: the system's folder for temporary files)")
+	cmd.Flags().StringVarP(&o.Output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// servers adds the flags of benchmarks that put load on whole servers.
+func servers(o *app.BenchOptions, f *pflag.FlagSet) {
+	f.IntVar(&o.Connections, "connections", 64, "connections of the load generator")
+	f.DurationVar(&o.Drain, "drain", 2*time.Minute, "how long to wait for all rows to arrive")
+	f.StringVar(&o.Config, "config", "", "file with further lines of the servers' configuration, for example for lake.merge")
+}
+
+func benchIngestCommand() *cobra.Command {
+	return benchmark(&cobra.Command{
 		Use:   "ingest",
 		Short: "Events a second and latency, beside a bare server that parses nothing",
 		Long: `Starts a server of its own on a temporary folder, loads it with events of 1 KB from a process apart, does the same to a bare server
 (reads the body, appends it to a file, syncs, answers) in the same run, and prints both with their ratio: the figure that holds from machine to machine.`,
 		Example: "  firth bench ingest\n  firth bench ingest --duration 20s --rounds 3 -o json",
-		Args:    args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Stdout, o.Stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
-			return app.BenchIngest(cmd.Context(), o)
-		},
-	}
-	cmd.Flags().DurationVar(&o.Duration, "duration", 5*time.Second, "measured time of each run")
-	cmd.Flags().IntVar(&o.Rounds, "rounds", 2, "runs of either server for each row")
-	cmd.Flags().IntVar(&o.Connections, "connections", 64, "connections of the load generator")
-	cmd.Flags().StringVar(&o.Dir, "dir", "", "where the temporary data is kept (default: the system's folder for temporary files)")
-	cmd.Flags().StringSliceVar(&o.Only, "only", nil, "only these rows: 1, 20, 100 or paced")
-	cmd.Flags().StringVarP(&o.Output, "output", "o", "table", "table or json")
-	return cmd
+	}, app.BenchIngest, func(o *app.BenchOptions, f *pflag.FlagSet) {
+		f.DurationVar(&o.Duration, "duration", 5*time.Second, "measured time of each run")
+		f.IntVar(&o.Rounds, "rounds", 2, "runs of either server for each row")
+		f.IntVar(&o.Connections, "connections", 64, "connections of the load generator")
+		f.StringSliceVar(&o.Only, "only", nil, "only these rows: 1, 20, 100 or paced")
+	})
+}
+
+func benchFreshCommand() *cobra.Command {
+	return benchmark(&cobra.Command{
+		Use:   "fresh",
+		Short: "From the call to the row that SQL shows, under paced load",
+		Long: `Puts paced load on a server, sends a marked call twenty times a second beside it, and asks by SQL all the while for the newest one that
+is a row: in its typed table, and in the view of the lake. What is printed runs from the call to the end of the look that saw it.`,
+		Example: "  firth bench fresh\n  firth bench fresh --rate 5000 --duration 2m",
+	}, app.BenchFresh, func(o *app.BenchOptions, f *pflag.FlagSet) {
+		f.IntSliceVar(&o.Rates, "rate", []int{500, 5000}, "events a second, a run each")
+		f.IntVar(&o.Batch, "batch", 0, "events a request (default: 1 up to 1,000 events a second, 20 beyond)")
+		f.DurationVar(&o.Warmup, "warmup", 10*time.Second, "load before the probes begin")
+		f.DurationVar(&o.Duration, "duration", 30*time.Second, "measured time of each run")
+		servers(o, f)
+	})
 }
 
 // benchRoleCommand is how the benchmark runs parts of itself as processes apart.

@@ -12,25 +12,53 @@ import (
 	"firth/internal/bench"
 )
 
-// BenchOptions are the command line of firth bench ingest.
+// BenchOptions are the command line of firth bench; each benchmark takes those that concern it.
 type BenchOptions struct {
-	Duration       time.Duration
-	Rounds         int
-	Connections    int
-	Dir            string
-	Only           []string // rows; empty: all
-	Output         string   // table or json
-	Stdout, Stderr io.Writer
+	Warmup      time.Duration
+	Duration    time.Duration
+	Drain       time.Duration
+	Rounds      int
+	Connections int
+	Rates       []int // events a second
+	Batch       int   // events a request
+	Dir         string
+	Only        []string // rows of ingest; empty: all
+	Config      string   // file with further lines for the servers' configuration
+	Output      string   // table or json
+	Stdout      io.Writer
+	Stderr      io.Writer
+}
+
+// setup checks the output and says how the benchmark runs servers and parts of itself.
+func (o BenchOptions) setup(ctx context.Context) (s bench.Setup, config string, err error) {
+	if o.Output != "table" && o.Output != "json" {
+		return s, "", &hinted{usage: true, err: fmt.Errorf("unknown output %q", o.Output), hint: "write -o table or -o json"}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return s, "", fmt.Errorf("find own binary: %w", err)
+	}
+	if o.Config != "" {
+		text, err := os.ReadFile(o.Config)
+		if err != nil {
+			return s, "", hint(err, "--config takes a file with lines of a configuration other than listen, data and sources")
+		}
+		config = string(text)
+	}
+	return bench.Setup{
+		Role: []string{self, "bench", "role"},
+		Server: func(config string, args ...string) *exec.Cmd {
+			return exec.CommandContext(ctx, self, append([]string{"serve", "-c", config}, args...)...)
+		},
+		Dir: o.Dir, JSON: o.Output == "json", Out: o.Stdout, Progress: o.Stderr,
+	}, config, nil
 }
 
 // BenchIngest measures collecting beside a bare server.
 func BenchIngest(ctx context.Context, o BenchOptions) error {
-	if o.Output != "table" && o.Output != "json" {
-		return &hinted{usage: true, err: fmt.Errorf("unknown output %q", o.Output), hint: "write -o table or -o json"}
-	}
-	self, err := os.Executable()
+	setup, _, err := o.setup(ctx)
 	if err != nil {
-		return fmt.Errorf("find own binary: %w", err)
+		return err
 	}
 	var loads []bench.Load
 	for _, l := range bench.Loads() {
@@ -41,12 +69,7 @@ func BenchIngest(ctx context.Context, o BenchOptions) error {
 	if len(loads) == 0 {
 		return &hinted{usage: true, err: fmt.Errorf("no such rows: %v", o.Only), hint: "the rows are 1, 20, 100 and paced"}
 	}
-	return bench.Run(ctx, bench.Options{
-		Role:   []string{self, "bench", "role"},
-		Server: func(config string) *exec.Cmd { return exec.CommandContext(ctx, self, "serve", "-c", config) },
-		Dir:    o.Dir, Loads: loads, Connections: o.Connections, Rounds: o.Rounds, Duration: o.Duration,
-		JSON: o.Output == "json", Out: o.Stdout, Progress: o.Stderr,
-	})
+	return bench.Run(ctx, bench.Options{Setup: setup, Loads: loads, Connections: o.Connections, Rounds: o.Rounds, Duration: o.Duration})
 }
 
 func loadName(l bench.Load) string {
@@ -54,6 +77,18 @@ func loadName(l bench.Load) string {
 		return "paced"
 	}
 	return fmt.Sprint(l.Batch)
+}
+
+// BenchFresh measures how soon a call is a row.
+func BenchFresh(ctx context.Context, o BenchOptions) error {
+	setup, config, err := o.setup(ctx)
+	if err != nil {
+		return err
+	}
+	return bench.Fresh(ctx, bench.FreshOptions{
+		Setup: setup, Rates: o.Rates, Batch: o.Batch, Connections: o.Connections,
+		Warmup: o.Warmup, Duration: o.Duration, Every: 50 * time.Millisecond, Drain: o.Drain, Config: config,
+	})
 }
 
 // BenchRole runs one part of the benchmark in this process.

@@ -19,25 +19,31 @@ import (
 	"time"
 )
 
-// Options of a benchmark run.
-type Options struct {
+// Setup is what every benchmark needs to be told.
+type Setup struct {
 	// Role is the command line to which the name of a role is appended, and which then calls ServeRole with its standard
 	// input and output: this binary with a hidden command.
 	Role []string
-	// Server returns the command that serves with the given configuration file until SIGTERM. Its output is kept in a file.
-	Server func(config string) *exec.Cmd
+	// Server returns the command that serves with the given configuration file until SIGTERM, with further arguments behind.
+	// Its output is kept in a file.
+	Server func(config string, args ...string) *exec.Cmd
 
-	Dir         string        // where the temporary data is kept; "": the system's folder for temporary files
+	Dir      string    // where the temporary data is kept; "": the system's folder for temporary files
+	JSON     bool      // print JSON and no table
+	Out      io.Writer // the figures
+	Progress io.Writer // what is under way, a line a run; nil: nothing
+}
+
+// Options of the ingest benchmark.
+type Options struct {
+	Setup
+
 	Loads       []Load        // nil: Loads()
 	Connections int           // 0: 64
 	Rounds      int           // runs of either server a row, alternating; 0: 2
 	Warmup      time.Duration // before the measuring of each run; 0: one second
 	Duration    time.Duration // measured in each run; 0: 5 s
 	Drain       time.Duration // how long to wait for all rows to arrive; 0: two minutes, negative: not at all
-
-	JSON     bool      // print JSON and no table
-	Out      io.Writer // the figures
-	Progress io.Writer // what is under way, a line a run; nil: nothing
 }
 
 // Load is one row of the benchmark.
@@ -60,16 +66,13 @@ func Loads() []Load {
 // Run measures every load on the bare server and on the server in turn and prints the figures.
 func Run(ctx context.Context, o Options) (err error) {
 	o = o.withDefaults()
-	dir, err := os.MkdirTemp(o.Dir, "firth-bench-")
+	b, machine, done, err := open(o.Setup)
 	if err != nil {
-		return fmt.Errorf("make a folder for the benchmark: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	report := Report{Connections: o.Connections, Rounds: o.Rounds, Warmup: o.Warmup, Duration: o.Duration}
-	if report.Machine, err = describe(dir); err != nil {
 		return err
 	}
-	b := &bench{options: o, dir: dir}
+	defer func() { err = errors.Join(err, done()) }()
+	b.options = o
+	report := Report{Machine: machine, Connections: o.Connections, Rounds: o.Rounds, Warmup: o.Warmup, Duration: o.Duration}
 	runs := time.Duration(2 * o.Rounds * len(o.Loads))
 	b.say("%d runs of %s, and after each the wait for its rows: some %s", runs, o.Duration,
 		(runs*(o.Warmup+o.Duration+5*time.Second) + 5*time.Second).Round(10*time.Second))
@@ -121,15 +124,29 @@ func (o Options) withDefaults() Options {
 
 // bench is one benchmark under way.
 type bench struct {
-	options Options
+	Setup
+	options Options // of the ingest benchmark
 	dir     string
 	runs    uint64
 }
 
+// open makes the throw-away folder of a benchmark and looks at the machine; done removes the folder.
+func open(s Setup) (b *bench, m Machine, done func() error, err error) {
+	dir, err := os.MkdirTemp(s.Dir, "firth-bench-")
+	if err != nil {
+		return nil, m, nil, fmt.Errorf("make a folder for the benchmark: %w", err)
+	}
+	done = func() error { return os.RemoveAll(dir) }
+	if m, err = describe(dir); err != nil {
+		return nil, m, nil, errors.Join(err, done())
+	}
+	return &bench{Setup: s, dir: dir}, m, done, nil
+}
+
 // say reports progress; that it cannot be written must not end a measurement.
 func (b *bench) say(format string, args ...any) {
-	if b.options.Progress != nil {
-		_, _ = fmt.Fprintf(b.options.Progress, format+"\n", args...)
+	if b.Progress != nil {
+		_, _ = fmt.Fprintf(b.Progress, format+"\n", args...)
 	}
 }
 

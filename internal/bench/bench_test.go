@@ -161,13 +161,15 @@ func testOptions(t *testing.T) Options {
 	t.Helper()
 	t.Setenv("BENCH_TEST_ROLE", "role")
 	return Options{
-		Role: []string{os.Args[0]},
-		Server: func(config string) *exec.Cmd {
-			cmd := exec.Command(os.Args[0], config)
-			cmd.Env = append(os.Environ(), "BENCH_TEST_ROLE=server")
-			return cmd
+		Setup: Setup{
+			Role: []string{os.Args[0]},
+			Server: func(config string, _ ...string) *exec.Cmd {
+				cmd := exec.Command(os.Args[0], config)
+				cmd.Env = append(os.Environ(), "BENCH_TEST_ROLE=server")
+				return cmd
+			},
+			Dir: t.TempDir(),
 		},
-		Dir:         t.TempDir(),
 		Loads:       []Load{{Name: "1 a request", Batch: 1}, {Name: "3 a request", Batch: 3}, {Name: "paced 500/s", Batch: 1, Rate: 500}},
 		Connections: 8, Rounds: 1, Warmup: 50 * time.Millisecond, Duration: 200 * time.Millisecond, Drain: 10 * time.Second,
 	}
@@ -214,7 +216,7 @@ func TestRunReportsFailures(t *testing.T) {
 	var out bytes.Buffer
 	o.Out = &out
 	o.Loads = o.Loads[:1]
-	o.Server = func(string) *exec.Cmd { return exec.Command("false") }
+	o.Server = func(string, ...string) *exec.Cmd { return exec.Command("false") }
 	err := Run(t.Context(), o)
 	if err == nil || !strings.Contains(err.Error(), "firth, 1 a request") {
 		t.Fatalf("error %v, want one that names server and load", err)

@@ -40,9 +40,7 @@ func describe(dir string) (Machine, error) {
 		return m, fmt.Errorf("ask for the memory: %w", err)
 	}
 	m.Memory = int64(info.Totalram) * int64(info.Unit)
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		m.Load = strings.Join(strings.Fields(string(b))[:1], " ")
-	}
+	m.Load = loadAverage()
 	if name := processor(); name != "" {
 		m.Processor = name
 	}
@@ -52,6 +50,23 @@ func describe(dir string) (Machine, error) {
 	}
 	m.SyncP50, m.SyncP99, err = measureSync(filepath.Join(dir, "sync"))
 	return m, err
+}
+
+// loadAverage is that of the last minute, as the system prints it.
+func loadAverage() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	return first
+}
+
+// print writes the lines that head a report.
+func (m Machine) print(p func(string, ...any)) {
+	p("  machine  %d cores, %s, %.1f GB, %s", m.Cores, m.Processor, float64(m.Memory)/1e9, m.Kernel)
+	p("  disk     %s, %s", m.Dir, m.FileSystem)
+	p("           4 KB append and fdatasync: p50 %s ms, p99 %s ms", millis(m.SyncP50), millis(m.SyncP99))
 }
 
 // processor returns the model name, "" when the system does not tell.

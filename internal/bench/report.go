@@ -48,18 +48,13 @@ func (r Report) writeJSON(w io.Writer) error {
 func (r Report) writeText(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	p := func(format string, args ...any) { fmt.Fprintf(b, format+"\n", args...) } // the first error stays in b
-	m := r.Machine
 	p("")
 	p("Ingest: the server beside a bare one that appends, fsyncs and parses nothing")
 	p("")
-	p("  machine  %d cores, %s, %.1f GB, %s", m.Cores, m.Processor, float64(m.Memory)/1e9, m.Kernel)
-	p("  disk     %s, %s", m.Dir, m.FileSystem)
-	p("           4 KB append and fdatasync: p50 %s ms, p99 %s ms", millis(m.SyncP50), millis(m.SyncP99))
+	r.Machine.print(p)
 	p("  load     events of %.0f bytes on %d connections; generator on the same cores", r.body(), r.Connections)
 	p("  runs     medians of %d of %s, the servers in turn, after %s of warm-up", r.Rounds, r.Duration, r.Warmup)
-	if m.Load != "" {
-		p("           load average before the first run: %s", m.Load)
-	}
+	p("           load average before the first run: %s", r.Machine.Load)
 	p("")
 	r.writeRates(p)
 	r.writeCosts(p)

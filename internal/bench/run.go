@@ -9,7 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // RunResult is one load on one server.
@@ -43,14 +46,19 @@ func (r RunResult) rate() float64 {
 // role is a process of this binary in one of its roles.
 type role struct {
 	cmd   *exec.Cmd
-	stdin io.Closer
+	stdin io.WriteCloser
 	lines *json.Decoder
 }
 
 // startRole starts the binary in a role; it ends when close is called or this process dies.
 func (b *bench) startRole(ctx context.Context, name string, options any) (*role, error) {
-	args := append(append([]string{}, b.options.Role[1:]...), name)
-	cmd := exec.CommandContext(ctx, b.options.Role[0], args...)
+	return b.startNice(ctx, name, options, 0)
+}
+
+// startNice is startRole with a niceness for the whole process, as the answering half of a server has one.
+func (b *bench) startNice(ctx context.Context, name string, options any, nice int) (*role, error) {
+	args := append(append([]string{}, b.Role[1:]...), name)
+	cmd := exec.CommandContext(ctx, b.Role[0], args...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -60,7 +68,7 @@ func (b *bench) startRole(ctx context.Context, name string, options any) (*role,
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startAt(cmd, nice); err != nil {
 		return nil, fmt.Errorf("start role %s: %w", name, err)
 	}
 	r := &role{cmd: cmd, stdin: in, lines: json.NewDecoder(out)}
@@ -68,6 +76,36 @@ func (b *bench) startRole(ctx context.Context, name string, options any) (*role,
 		return nil, errors.Join(fmt.Errorf("tell role %s its options: %w", name, err), r.close())
 	}
 	return r, nil
+}
+
+// startAt starts a process with the niceness, which it inherits from the thread that starts it. That thread is given up: nobody
+// may take niceness back.
+func startAt(cmd *exec.Cmd, nice int) error {
+	if nice == 0 {
+		return cmd.Start()
+	}
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), nice); err != nil {
+			done <- fmt.Errorf("set niceness: %w", err)
+			return
+		}
+		done <- cmd.Start()
+	}()
+	return <-done
+}
+
+// call runs a role that gives one line, and decodes that into result.
+func (b *bench) call(ctx context.Context, name string, options, result any) error {
+	r, err := b.startRole(ctx, name, options)
+	if err != nil {
+		return err
+	}
+	if err := r.lines.Decode(result); err != nil {
+		return errors.Join(fmt.Errorf("role %s gave no result: %w", name, err), r.close())
+	}
+	return r.close()
 }
 
 // next reads the role's next line.

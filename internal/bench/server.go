@@ -1,12 +1,9 @@
 package bench
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -43,22 +40,35 @@ type server struct {
 	http *http.Client
 }
 
-// startServer starts the server on an empty folder and waits until it takes events.
-func (b *bench) startServer(ctx context.Context, dir string) (s *server, err error) {
+// serving says how a server under test is to run.
+type serving struct {
+	dir    string // data, configuration and log are kept here
+	config string // further lines of the configuration
+	// collectOnly leaves the answering half out.
+	collectOnly bool
+}
+
+// startServer starts the server and waits until it takes events.
+func (b *bench) startServer(ctx context.Context, o serving) (s *server, err error) {
+	dir := o.dir
 	addr, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s = &server{addr: addr, url: "http://" + addr, data: filepath.Join(dir, "data"), http: &http.Client{Timeout: time.Minute}}
 	config := filepath.Join(dir, "firth.yaml")
-	text := fmt.Sprintf("listen: %s\ndata: %s\nsources:\n  %s: { write_key: %s }\n", addr, s.data, sourceName, writeKey)
+	text := fmt.Sprintf("listen: %s\ndata: %s\nsources:\n  %s: { write_key: %s }\n", addr, s.data, sourceName, writeKey) + o.config
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	if s.log, err = os.Create(filepath.Join(dir, "server.log")); err != nil {
 		return nil, err
 	}
-	s.cmd = b.options.Server(config)
+	var args []string
+	if o.collectOnly {
+		args = []string{"--roles", "collect,write"}
+	}
+	s.cmd = b.Server(config, args...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the server: %w", err), s.log.Close())
@@ -67,7 +77,7 @@ func (b *bench) startServer(ctx context.Context, dir string) (s *server, err err
 		if _, err := readUsage(s.cmd.Process.Pid); err != nil {
 			return false, errors.New("the server ended at once")
 		}
-		return s.ready(ctx), nil
+		return s.ready(ctx, !o.collectOnly), nil
 	})
 	if err == nil && !ready {
 		err = errors.New("the server was not ready within a minute")
@@ -78,8 +88,8 @@ func (b *bench) startServer(ctx context.Context, dir string) (s *server, err err
 	return s, nil
 }
 
-// ready tells whether the server takes events and answers SQL.
-func (s *server) ready(ctx context.Context) bool {
+// ready tells whether the server takes events and, where that is asked, answers SQL.
+func (s *server) ready(ctx context.Context, answering bool) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/readyz", nil)
 	if err != nil {
 		return false
@@ -91,36 +101,10 @@ func (s *server) ready(ctx context.Context) bool {
 	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
 		return false
 	}
-	_, err = s.count(ctx, "SELECT 1")
+	if answering {
+		_, err = s.count(ctx, "SELECT 1")
+	}
 	return err == nil
-}
-
-// count asks for one number.
-func (s *server) count(ctx context.Context, sql string) (int64, error) {
-	body, err := json.Marshal(map[string]string{"sql": sql, "format": "json"})
-	if err != nil {
-		return 0, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/api/sql", bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := s.http.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	answer, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return 0, err
-	}
-	var table struct {
-		Rows [][]json.Number `json:"rows"`
-	}
-	if err := json.Unmarshal(answer, &table); err != nil || len(table.Rows) != 1 || len(table.Rows[0]) != 1 {
-		return 0, fmt.Errorf("%s: %s: %s", sql, resp.Status, bytes.TrimSpace(answer))
-	}
-	return table.Rows[0][0].Int64()
 }
 
 // stop ends the server as a person would and waits for it. What it wrote is part of the error when it failed.
@@ -144,7 +128,7 @@ func (b *bench) runServer(ctx context.Context, load Load) (result RunResult, err
 		return result, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := b.startServer(ctx, dir)
+	s, err := b.startServer(ctx, serving{dir: dir})
 	if err != nil {
 		return result, err
 	}
@@ -168,7 +152,7 @@ func (b *bench) runServer(ctx context.Context, load Load) (result RunResult, err
 		if result, err = b.load(gctx, b.generator(load, s.addr, writeKey), pids); err != nil {
 			return err
 		}
-		result.Arrival, err = b.arrive(gctx, s, result.Generator.Accepted)
+		result.Arrival, err = b.arrive(gctx, s, result.Generator.Accepted, b.options.Drain)
 		return err
 	})
 	if err := g.Wait(); err != nil {
@@ -184,14 +168,14 @@ func (b *bench) runServer(ctx context.Context, load Load) (result RunResult, err
 }
 
 // arrive waits until the lake and the tables hold as many rows as events were acknowledged.
-func (b *bench) arrive(ctx context.Context, s *server, want int64) (Arrival, error) {
+func (b *bench) arrive(ctx context.Context, s *server, want int64, drain time.Duration) (Arrival, error) {
 	var a Arrival
-	if b.options.Drain < 0 {
+	if drain < 0 {
 		return a, nil
 	}
 	begin := time.Now()
 	// Not too often: what the answers cost is counted as the server's own.
-	_, err := poll(ctx, 500*time.Millisecond, b.options.Drain, func() (bool, error) {
+	_, err := poll(ctx, 500*time.Millisecond, drain, func() (bool, error) {
 		// Until the first load there is no such table: that is no rows.
 		if a.LakeRows < want {
 			if n, err := s.count(ctx, "SELECT count(*) FROM lake."+sourceName); err == nil && n != a.LakeRows {
