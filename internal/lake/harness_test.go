@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/iceberg-go/table"
+
 	"firth/internal/event"
 )
 
@@ -232,4 +234,19 @@ func (j *memJournal) end() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.next
+}
+
+// metadata is what the catalog says of a table now.
+func (e *lakeEnv) metadata(name string) table.Metadata {
+	e.t.Helper()
+	r, err := openReader(context.Background(), e.o.Catalog, e.o.withDefaults().FS)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer closeIt(e.t, r)
+	t, err := r.catalog.Load(context.Background(), name)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return t.Metadata()
 }

@@ -131,7 +131,9 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
-	c, err := catalog.Open(ctx, catalog.Options{Path: o.Catalog, Name: CatalogName, Namespace: Namespace, IO: io, Step: o.step})
+	c, err := catalog.Open(ctx, catalog.Options{
+		Path: o.Catalog, Name: CatalogName, Namespace: Namespace, IO: io, Snapshots: keepSnapshots, Now: o.Now, Step: o.step,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}

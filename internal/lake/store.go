@@ -6,19 +6,12 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
 	"firth/internal/lake/rowfile"
 )
-
-// errClock says that the clock stands too far behind the last commit of a table.
-var errClock = errors.New("the system clock stands behind the last commit")
-
-// clockSlack is how far back of the last commit Iceberg lets the next one be.
-const clockSlack = time.Minute
 
 // store is one table as its committers see it: the writer, the mergers and what tends the lake. There is one a table in the
 // process that owns the lake, and every change goes through [store.change], so commits follow one another and a table that was
@@ -110,20 +103,16 @@ func (s *store) change(ctx context.Context, step string, fn func(t *table.Table,
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	t := s.current()
-	if behind := time.UnixMilli(t.Metadata().LastUpdatedMillis()).Sub(s.l.o.Now()); behind > clockSlack {
-		return fmt.Errorf("%w of table %s by %s", errClock, s.name, behind.Round(time.Second))
-	}
 	if err := s.l.o.step(step + " " + s.name); err != nil {
 		return err
 	}
-	tx := t.NewTransaction()
+	tx := s.l.catalog.Begin(t)
 	if err := fn(t, tx); err != nil {
 		return err
 	}
-	if len(t.Metadata().Snapshots()) >= keepSnapshots {
-		// Files are left to the sweeper: readers may still be at them.
-		if err := tx.ExpireSnapshots(table.WithRetainLast(keepSnapshots), table.WithOlderThan(0), table.WithPostCommit(false)); err != nil {
-			return fmt.Errorf("expire snapshots of table %s: %w", s.name, err)
+	if changed := staleProperties(t.Properties()); len(changed) > 0 {
+		if err := tx.SetProperties(changed); err != nil {
+			return fmt.Errorf("set properties of table %s: %w", s.name, err)
 		}
 	}
 	changed, err := tx.Commit(ctx)

@@ -32,7 +32,8 @@ const keepSnapshots = 50
 // dayFieldID is the field id of the partition by day.
 const dayFieldID = 1000
 
-// tableProperties keep metadata small: manifests are merged, what is outdated is removed, the rest is packed.
+// tableProperties keep metadata small: manifests are merged, few versions are kept, all of it is packed. Files that went out
+// of use are left to the sweeper, whose grace readers rely on.
 func tableProperties() iceberg.Properties {
 	return iceberg.Properties{
 		formatKey:                                 formatVersion,
@@ -41,11 +42,22 @@ func tableProperties() iceberg.Properties {
 		table.ManifestMinMergeCountKey:            "50",
 		table.ManifestTargetSizeBytesKey:          "2097152",
 		table.ManifestMergeMaxConcurrencyKey:      "1",
-		table.MetadataDeleteAfterCommitEnabledKey: "true",
+		table.MetadataDeleteAfterCommitEnabledKey: "false",
 		table.MetadataPreviousVersionsMaxKey:      "10",
 		table.MetadataCompressionKey:              table.MetadataCompressionCodecGzip,
 		table.ParquetCompressionKey:               "zstd",
 	}
+}
+
+// staleProperties are those settings that an older version gave a table, as they are now. Commits take them along.
+func staleProperties(p iceberg.Properties) iceberg.Properties {
+	out := iceberg.Properties{}
+	for key, value := range tableProperties() {
+		if had, ok := p[key]; ok && had != value && key != formatKey {
+			out[key] = value
+		}
+	}
+	return out
 }
 
 func callSpec() (catalog.Spec, error) {

@@ -68,8 +68,6 @@ func (w *Writer) fail(err error) {
 func hintFor(err error) string {
 	var sync *disk.SyncError
 	switch {
-	case errors.Is(err, errClock):
-		return "set the system clock right, or wait until it has caught up: events are accepted and kept meanwhile"
 	case errors.Is(err, errJournalOlder):
 		return "a copy of the journal was put back that is older than the lake: put back the lake of the same time, or move the journal's folder away"
 	case disk.IsFull(err):

@@ -257,26 +257,6 @@ func TestAJournalOlderThanTheLakeIsRefused(t *testing.T) {
 	}
 }
 
-func TestClockBehindTheLastCommit(t *testing.T) {
-	e := newEnv(t)
-	c := newCorpus(8, testStart)
-	e.journal.calls("production", c.calls(10)...)
-	e.mustDrain()
-	calls := c.calls(10)
-	e.journal.calls("production", calls...)
-	e.o.Now = func() time.Time { return time.Now().Add(-5 * time.Minute) }
-	e.o.Drain = 200 * time.Millisecond
-	err := e.drain()
-	if !errors.Is(err, errClock) || !strings.Contains(hintFor(err), "clock") {
-		t.Fatalf("got %v", err)
-	}
-	e.o.Now, e.o.Drain = nil, 0
-	e.mustDrain()
-	if n := len(e.rows("production")); n != 20 {
-		t.Errorf("%d rows, want 20", n)
-	}
-}
-
 func TestSnapshotIsTheSameUntilACommit(t *testing.T) {
 	e := newEnv(t)
 	c := newCorpus(9, testStart)

@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
@@ -45,6 +46,8 @@ type Catalog struct {
 	name      string
 	namespace string
 	step      func(string) error
+	now       func() time.Time
+	keep      int
 
 	mu     sync.Mutex
 	loaded map[string]loaded // by table: what was loaded or committed last
@@ -63,6 +66,11 @@ type Options struct {
 	IO        *FileIO
 	ReadOnly  bool
 
+	// Snapshots is how many snapshots of a table a commit leaves in its metadata; 0: all.
+	Snapshots int
+	// Now is the clock; nil: the system's.
+	Now func() time.Time
+
 	// Step, when set, is told the name of each step between the files of a commit and its row, before it is taken; an
 	// error stands for its failure.
 	Step func(name string) error
@@ -70,7 +78,13 @@ type Options struct {
 
 // Open opens a catalog, and makes it unless it is for reading.
 func Open(ctx context.Context, o Options) (*Catalog, error) {
-	c := &Catalog{path: o.Path, io: o.IO, name: o.Name, namespace: o.Namespace, step: o.Step, loaded: map[string]loaded{}}
+	c := &Catalog{
+		path: o.Path, io: o.IO, name: o.Name, namespace: o.Namespace, step: o.Step, now: o.Now, keep: o.Snapshots,
+		loaded: map[string]loaded{},
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
 	if c.step == nil {
 		c.step = func(string) error { return nil }
 	}
@@ -249,6 +263,9 @@ func (c *Catalog) Create(ctx context.Context, name string, s Spec) (*table.Table
 	location := Location(filepath.Join(c.io.root, name))
 	metadata, err := table.NewMetadata(s.Schema, &s.Partitions, s.Order, location, s.Properties)
 	if err != nil {
+		return nil, fmt.Errorf("create table %s: %w", name, err)
+	}
+	if metadata, err = born(metadata, c.now().UnixMilli()); err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}
 	at, err := c.write(metadata, 0)

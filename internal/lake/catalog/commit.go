@@ -9,7 +9,8 @@ import (
 	"github.com/apache/iceberg-go/table"
 )
 
-// CommitTable implements the library's catalog: it applies updates to a table that meets the requirements. An error that
+// CommitTable implements the library's catalog: it applies updates to a table that meets the requirements, at a time of the
+// catalog's clock that is later than the table's last one, and leaves out the oldest snapshots. An error that
 // is not table.ErrCommitFailed leaves open whether the commit took place: load the table and see, and see [Catalog.Confirm].
 func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
 	current, err := c.LoadTable(ctx, ident)
@@ -22,7 +23,8 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 			return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
 		}
 	}
-	metadata, err := table.UpdateTableMetadata(current.Metadata(), updates, current.MetadataLocation())
+	at := after(current.Metadata(), c.now().UnixMilli())
+	metadata, err := apply(current.Metadata(), updates, current.MetadataLocation(), at, c.keep)
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
 	}
