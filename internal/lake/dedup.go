@@ -109,7 +109,7 @@ func (s *source) fillFrom(f *File, log string, keep func(*event.Call) bool) erro
 	if keep != nil {
 		scan.Probe = []string{colLog, colOffset}
 	}
-	return withFile(s.l.o.FS, s.l.calls, f, func(file *rowfile.File[event.Call]) error {
+	return withFile(s.l.verifier, s.l.calls, f, func(file *rowfile.File[event.Call]) error {
 		err := file.Scan(scan, keep, func(c *event.Call) error {
 			seen := window.Seen{ID: window.Hash(c.MessageID), Offset: c.Offset, Received: c.ReceivedAt}
 			if c.Log == log {

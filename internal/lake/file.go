@@ -87,6 +87,9 @@ func (f *newFile) finish(stats *rowfile.Stats) (iceberg.DataFile, error) {
 		return nil, fmt.Errorf("name lake file %s: %w", to, err)
 	}
 	f.path = to
+	if err := f.s.l.verifier.trust(to); err != nil {
+		return nil, err
+	}
 	return f.s.describe(catalog.Location(to), f.day, f.size, stats)
 }
 
@@ -165,6 +168,13 @@ func footerSum(fsys disk.FS, path string, size int64) (sum uint32, err error) {
 		return 0, fmt.Errorf("read lake file: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	return sumFooter(file, path, size)
+}
+
+func sumFooter(file io.ReaderAt, path string, size int64) (uint32, error) {
+	if size < footerEnd {
+		return 0, fmt.Errorf("lake file %s: %w", path, errNoFooter)
+	}
 	var end [footerEnd]byte
 	if _, err := io.ReadFull(io.NewSectionReader(file, size-footerEnd, footerEnd), end[:]); err != nil {
 		return 0, fmt.Errorf("read the end of lake file %s: %w", path, err)

@@ -113,11 +113,12 @@ const (
 
 // Lake is an open lake. Its process is the only one that commits to its tables.
 type Lake struct {
-	o       Options
-	catalog *catalog.Catalog
-	calls   *rowfile.Table[event.Call]
-	dead    *rowfile.Table[event.DeadLetter]
-	blooms  *bloomCache // the writer's
+	o        Options
+	catalog  *catalog.Catalog
+	calls    *rowfile.Table[event.Call]
+	dead     *rowfile.Table[event.DeadLetter]
+	blooms   *bloomCache // the writer's
+	verifier *verifier
 
 	mu      sync.Mutex
 	stores  map[string]*store   // by table
@@ -137,7 +138,10 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
-	l := &Lake{o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache(), stores: map[string]*store{}, writing: map[string]struct{}{}}
+	l := &Lake{
+		o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache(), verifier: newVerifier(o.FS),
+		stores: map[string]*store{}, writing: map[string]struct{}{},
+	}
 	if _, err := openTable(ctx, c, DeadLetters, deadSpec); err != nil {
 		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())
 	}

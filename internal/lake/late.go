@@ -66,7 +66,7 @@ func (s *source) lookUp(f *File, want map[string]int, seen []bool) error {
 	if blooms, ok := s.l.blooms.get(f.Path); ok && !blooms.mayHoldAny(want) {
 		return nil
 	}
-	return withFile(s.l.o.FS, s.l.calls, f, func(file *rowfile.File[event.Call]) error {
+	return withFile(s.l.verifier, s.l.calls, f, func(file *rowfile.File[event.Call]) error {
 		blooms, err := file.Blooms(colMessageID)
 		if err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -55,11 +54,13 @@ type Snapshot struct {
 // Reader reads tables, also beside a writer in another process. Safe for concurrent use.
 type Reader struct {
 	catalog *catalog.Catalog
-	fs      disk.FS
 	calls   *rowfile.Table[event.Call]
 
-	mu     sync.Mutex
-	tables map[string]*seen
+	verifier *verifier
+
+	mu      sync.Mutex
+	tables  map[string]*seen
+	checked map[string]map[string]struct{} // by folder of a table's files: those that were looked at, by path
 }
 
 // seen is what a reader knows of a table.
@@ -84,7 +85,10 @@ func openReader(ctx context.Context, catalogPath string, fsys disk.FS) (*Reader,
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{catalog: c, fs: fsys, calls: callTable(), tables: map[string]*seen{}}, nil
+	return &Reader{
+		catalog: c, calls: callTable(), verifier: newVerifier(fsys),
+		tables: map[string]*seen{}, checked: map[string]map[string]struct{}{},
+	}, nil
 }
 
 // Close releases the catalog.
@@ -183,7 +187,7 @@ func (r *Reader) Calls(ctx context.Context, snap *Snapshot, log string, from, to
 		if f.whole(log, from, to) {
 			keep, scan.Probe = nil, nil
 		}
-		err := withFile(r.fs, r.calls, f, func(file *rowfile.File[event.Call]) error { return file.Scan(scan, keep, fn) })
+		err := withFile(r.verifier, r.calls, f, func(file *rowfile.File[event.Call]) error { return file.Scan(scan, keep, fn) })
 		if err != nil {
 			return err
 		}
@@ -191,14 +195,12 @@ func (r *Reader) Calls(ctx context.Context, snap *Snapshot, log string, from, to
 	return nil
 }
 
-// withFile opens a file of a snapshot for as long as fn runs.
-func withFile[T any](fsys disk.FS, shape *rowfile.Table[T], f *File, fn func(*rowfile.File[T]) error) (err error) {
-	handle, err := fsys.OpenFile(f.Path, os.O_RDONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s", ErrFileGone, f.Path)
-	}
+// withFile opens a file of a snapshot for as long as fn runs. The first time in a process all of it is verified: a damaged file
+// is [ErrDamaged], and none of its rows is handed out.
+func withFile[T any](v *verifier, shape *rowfile.Table[T], f *File, fn func(*rowfile.File[T]) error) (err error) {
+	handle, err := v.open(f)
 	if err != nil {
-		return fmt.Errorf("read lake file: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, handle.Close()) }()
 	file, err := rowfile.Open(shape, handle, f.Bytes)

@@ -223,12 +223,15 @@ func (c *Catalog) metadata(name, location string) (table.Metadata, error) {
 	}
 	if strings.HasSuffix(location, ".gz.metadata.json") {
 		if text, err = gunzip(text); err != nil {
-			return nil, fmt.Errorf("unpack %s: %w", location, err)
+			return nil, fmt.Errorf("%w: unpack %s: %w", ErrDamaged, location, err)
 		}
 	}
 	metadata, err := table.ParseMetadataBytes(text)
 	if err != nil {
 		return nil, fmt.Errorf("parse %s: %w", location, err)
+	}
+	if err := checkLocation(name, metadata.Location(), location); err != nil {
+		return nil, err
 	}
 	c.remember(name, location, metadata)
 	return metadata, nil

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -63,6 +64,9 @@ func (f *FileIO) Open(location string) (iceio.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if strings.HasSuffix(path, avroExt) {
+		return f.openAvro(path)
+	}
 	file, err := f.fs.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
@@ -74,13 +78,26 @@ func (f *FileIO) Open(location string) (iceio.File, error) {
 	return &readFile{io.NewSectionReader(file, 0, info.Size()), file}, nil
 }
 
+// openAvro reads all of a manifest or manifest list, which are small, and verifies it.
+func (f *FileIO) openAvro(path string) (iceio.File, error) {
+	info, err := f.fs.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	content, err := readSound(f.fs, path)
+	if err != nil {
+		return nil, err
+	}
+	return &memFile{bytes.NewReader(content), info}, nil
+}
+
 // ReadFile implements the library's IO.
 func (f *FileIO) ReadFile(location string) ([]byte, error) {
 	path, err := Path(location)
 	if err != nil {
 		return nil, err
 	}
-	return disk.ReadFile(f.fs, path)
+	return readSound(f.fs, path)
 }
 
 // Remove implements the library's IO. A file that is gone is no error, and the removal need not be durable: a file that
@@ -110,7 +127,7 @@ func (f *FileIO) Create(location string) (iceio.FileWriter, error) {
 		return nil, err
 	}
 	f.mark(filepath.Dir(path))
-	return &writeFile{path: path, file: file}, nil
+	return &writeFile{path: path, file: file, whole: strings.HasSuffix(path, avroExt)}, nil
 }
 
 // Rename gives a file another name in its folder; both are paths. Settle makes the name durable.
@@ -192,13 +209,21 @@ func (r *readFile) Close() error               { return r.file.Close() }
 type writeFile struct {
 	path   string
 	file   disk.File
+	whole  bool // it is written at the end, with its checksum
+	held   []byte
 	closed bool
 }
 
-func (w *writeFile) Write(b []byte) (int, error) { return w.file.Write(b) }
+func (w *writeFile) Write(b []byte) (int, error) {
+	if w.whole {
+		w.held = append(w.held, b...)
+		return len(b), nil
+	}
+	return w.file.Write(b)
+}
 
 func (w *writeFile) ReadFrom(r io.Reader) (int64, error) {
-	return io.Copy(struct{ io.Writer }{w.file}, r)
+	return io.Copy(struct{ io.Writer }{w}, r)
 }
 
 // Close syncs and closes. The library closes some files twice: only the first call counts.
@@ -207,6 +232,11 @@ func (w *writeFile) Close() error {
 		return nil
 	}
 	w.closed = true
+	if w.whole {
+		if _, err := w.file.Write(seal(w.held)); err != nil {
+			return errors.Join(err, w.file.Close())
+		}
+	}
 	if err := w.file.Datasync(); err != nil {
 		return errors.Join(&disk.SyncError{Path: w.path, Err: err}, w.file.Close())
 	}

@@ -1,0 +1,81 @@
+package catalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"firth/internal/disk"
+)
+
+// ErrDamaged says that a file does not hold what was written to it.
+var ErrDamaged = errors.New("a file is damaged")
+
+// An Avro file repeats sixteen bytes, its sync marker, at the end of its header and of every block. Any sixteen bytes will do, so
+// those of Firth's manifests and manifest lists tell a checksum: a word, and the CRC32C of the file with all markers blank in
+// hexadecimal digits. Every engine reads such a file as any other.
+const (
+	markerLen  = 16
+	markerWord = "FirthSum"
+	avroExt    = ".avro"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func blankSum(content, marker []byte) string {
+	sum := crc32.Checksum(bytes.ReplaceAll(content, marker, make([]byte, markerLen)), castagnoli)
+	return fmt.Sprintf("%s%08x", markerWord, sum)
+}
+
+// seal gives a whole Avro file the marker that tells its checksum. The size stays.
+func seal(content []byte) []byte {
+	if len(content) < markerLen {
+		return content
+	}
+	marker := content[len(content)-markerLen:]
+	return bytes.ReplaceAll(content, marker, []byte(blankSum(content, marker)))
+}
+
+// verifyAvro compares an Avro file with the checksum that its marker tells; files of older versions tell none.
+func verifyAvro(path string, content []byte) error {
+	if !bytes.Contains(content, []byte(markerWord)) {
+		return nil
+	}
+	if len(content) >= markerLen {
+		marker := content[len(content)-markerLen:]
+		if blankSum(content, marker) == string(marker) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s: its checksum is not the one that it tells", ErrDamaged, path)
+}
+
+// readSound reads a file of a table's metadata. One that can tell that it was changed is [ErrDamaged] then.
+func readSound(fsys disk.FS, path string) ([]byte, error) {
+	content, err := disk.ReadFile(fsys, path)
+	if err != nil || !strings.HasSuffix(path, avroExt) {
+		return content, err
+	}
+	return content, verifyAvro(path, content)
+}
+
+// memFile is a file that was read and verified.
+type memFile struct {
+	*bytes.Reader
+	info fs.FileInfo
+}
+
+func (m *memFile) Stat() (fs.FileInfo, error) { return m.info, nil }
+func (m *memFile) Close() error               { return nil }
+
+// checkLocation says whether metadata belongs to the table in whose row it was found: its folder bears the table's name.
+func checkLocation(name, tableLocation, metadataLocation string) error {
+	if strings.HasSuffix(strings.TrimSuffix(tableLocation, "/"), "/"+name) {
+		return nil
+	}
+	return fmt.Errorf("%w: the row of table %s names %s, which is the metadata of %s", ErrDamaged, strconv.Quote(name), metadataLocation, tableLocation)
+}
