@@ -81,6 +81,9 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if err := os.MkdirAll(o.TempDir, 0o700); err != nil {
 		return nil, openError(abs, err)
 	}
+	if err := makeFile(ctx, abs, o); err != nil {
+		return nil, openError(abs, err)
+	}
 	connector, err := engine.NewConnector(abs+"?"+o.settings().Encode(), nil)
 	if err != nil {
 		return nil, openError(abs, err)
