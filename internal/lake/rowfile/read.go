@@ -27,8 +27,16 @@ type File[T any] struct {
 
 // Open reads the footer of a file of the table. The reader stays with the caller.
 func Open[T any](t *Table[T], r io.ReaderAt, size int64) (*File[T], error) {
-	f, err := parquet.OpenFile(r, size,
+	f, err := openParquet(t, r, size,
 		parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.OptimisticRead(true), parquet.ReadBufferSize(readBuffer))
+	if err != nil {
+		return nil, err
+	}
+	return &File[T]{table: t, file: f}, nil
+}
+
+func openParquet[T any](t *Table[T], r io.ReaderAt, size int64, options ...parquet.FileOption) (*parquet.File, error) {
+	f, err := parquet.OpenFile(r, size, options...)
 	if err != nil {
 		return nil, fmt.Errorf("open parquet: %w", err)
 	}
@@ -40,7 +48,7 @@ func Open[T any](t *Table[T], r io.ReaderAt, size int64) (*File[T], error) {
 			return nil, fmt.Errorf("open parquet: column %d is %q, want %q", i, c.Name(), t.columns[i].Name)
 		}
 	}
-	return &File[T]{table: t, file: f}, nil
+	return f, nil
 }
 
 // Rows is how many rows the file holds.
