@@ -142,6 +142,9 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 		o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache(), verifier: newVerifier(o.FS),
 		stores: map[string]*store{}, writing: map[string]struct{}{},
 	}
+	if err := mend(ctx, o, c); err != nil {
+		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())
+	}
 	if _, err := openTable(ctx, c, DeadLetters, deadSpec); err != nil {
 		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())
 	}
