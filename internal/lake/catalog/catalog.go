@@ -116,7 +116,7 @@ func dsn(path string, readOnly bool) string {
 	if readOnly {
 		q.Set("mode", "ro")
 	} else {
-		q["_pragma"] = append(q["_pragma"], "journal_mode(WAL)", "synchronous(FULL)")
+		q["_pragma"] = append(q["_pragma"], "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(4194304)")
 		q.Set("_txlock", "immediate")
 	}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
@@ -263,6 +263,9 @@ type Spec struct {
 // Create makes a table without rows below the root of the catalog's files. Two that create the same table at a time get
 // the same one.
 func (c *Catalog) Create(ctx context.Context, name string, s Spec) (*table.Table, error) {
+	if err := c.lost(name); err != nil {
+		return nil, fmt.Errorf("create table %s: %w", name, err)
+	}
 	location := Location(filepath.Join(c.io.root, name))
 	metadata, err := table.NewMetadata(s.Schema, &s.Partitions, s.Order, location, s.Properties)
 	if err != nil {

@@ -119,15 +119,59 @@ func (f *FileIO) Create(location string) (iceio.FileWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.makeDir(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	file, err := f.fs.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	file, err := f.create(path)
 	if err != nil {
 		return nil, err
 	}
 	f.mark(filepath.Dir(path))
 	return &writeFile{path: path, file: file, whole: strings.HasSuffix(path, avroExt)}, nil
+}
+
+// maxCreates bounds how often a folder is made that is removed, being empty, before a file is in it.
+const maxCreates = 10
+
+func (f *FileIO) create(path string) (disk.File, error) {
+	for try := 1; ; try++ {
+		if err := f.makeDir(filepath.Dir(path)); err != nil {
+			return nil, err
+		}
+		file, err := f.fs.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, fs.ErrNotExist) && try < maxCreates {
+			f.forget(filepath.Dir(path))
+			continue
+		}
+		return file, err
+	}
+}
+
+// forget lets the folder be made again.
+func (f *FileIO) forget(dir string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.durable, dir)
+	delete(f.dirty, dir)
+}
+
+// RemoveDir removes a folder if it is empty and reports whether it did. Files may be created in it meanwhile: that makes it again.
+func (f *FileIO) RemoveDir(dir string) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list, err := f.fs.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(list) > 0 {
+		return false, nil
+	}
+	if err == nil {
+		err = f.fs.Remove(dir)
+	}
+	if errors.Is(err, fs.ErrExist) { // the system's word for a folder that is not empty
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	delete(f.durable, dir)
+	delete(f.dirty, dir)
+	return true, nil
 }
 
 // Rename gives a file another name in its folder; both are paths. Settle makes the name durable.

@@ -14,3 +14,9 @@ CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (
     property_value VARCHAR,
     PRIMARY KEY (catalog_name, namespace, property_key)
 );
+
+CREATE TABLE IF NOT EXISTS firth_condemned (
+    path VARCHAR NOT NULL PRIMARY KEY,
+    since_ms INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) WITHOUT ROWID;
