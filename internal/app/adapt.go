@@ -8,15 +8,24 @@ import (
 	"firth/internal/lake"
 )
 
-// logCursor shows the journal as the log that the lake's writer empties.
-type logCursor struct{ *journal.Journal }
+// logCursor shows the journal as the log that the lake's writer empties, and notes when what it reads was received.
+type logCursor struct {
+	*journal.Journal
+	lag *flushLag
+}
 
-func (l logCursor) Read(from uint64) lake.Cursor { return frames{l.Journal.Read(from)} }
+func (l logCursor) Read(from uint64) lake.Cursor { return frames{l.Journal.Read(from), l.lag} }
 
-type frames struct{ r *journal.Reader }
+type frames struct {
+	r   *journal.Reader
+	lag *flushLag
+}
 
 func (f frames) Next() (lake.Frame, error) {
 	frame, err := f.r.Next()
+	if err == nil {
+		f.lag.note(frame.Offset, frame.ReceivedAt)
+	}
 	return lake.Frame{Offset: frame.Offset, Count: frame.Count, ReceivedAt: frame.ReceivedAt, Payload: frame.Payload}, err
 }
 

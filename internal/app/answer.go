@@ -53,4 +53,17 @@ func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.
 	}, nil
 }
 
+// loading says how far the warehouse is behind the lake.
+func (a *answer) loading(_ upstream, now time.Time) []loadFigures {
+	var out []loadFigures
+	for _, f := range a.loader.Freshness() {
+		figures := loadFigures{Source: f.Source, Warehouse: f.Warehouse, PendingRows: f.PendingRows}
+		if f.PendingRows > 0 && f.LoadedThrough != event.NoTime {
+			figures.LagSeconds = max(0, now.Sub(time.UnixMicro(f.LoadedThrough)).Seconds())
+		}
+		out = append(out, figures)
+	}
+	return out
+}
+
 func (a *answer) close() error { return errors.Join(a.db.Close(), a.reader.Close()) }

@@ -49,6 +49,7 @@ func (f folders) temp() string      { return filepath.Join(f.root, "tmp") }
 func (f folders) catalog() string   { return filepath.Join(f.root, "catalog.db") }
 func (f folders) warehouse() string { return filepath.Join(f.root, "warehouse.duckdb") }
 func (f folders) socket() string    { return filepath.Join(f.root, "firth.sock") }
+func (f folders) control() string   { return filepath.Join(f.root, "control.sock") }
 func (f folders) childPID() string  { return filepath.Join(f.root, "child.pid") }
 
 // loadConfig reads the configuration of serve and check: the file that was named, standard input for "-", or firth.yaml.

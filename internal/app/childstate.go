@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,17 +13,43 @@ import (
 	"firth/internal/state"
 )
 
-// statePath is where the child says how it is. It is served on the socket alone.
+// statePath is where the child is told how far the collecting half is, and says how it is itself. It is served on the socket alone.
 const statePath = "/internal/state"
+
+// upstream is how far the collecting half is behind what it has taken.
+type upstream struct {
+	FlushLagSeconds   float64 `json:"flush_lag_seconds"`
+	PendingEvents     int64   `json:"pending_events"`
+	MergeWaitingFiles int64   `json:"merge_waiting_files"`
+	MergeLagSeconds   float64 `json:"merge_lag_seconds"`
+}
+
+// answerState is what the child answers.
+type answerState struct {
+	Components []state.Component `json:"components"`
+	Load       []loadFigures     `json:"load"`
+}
+
+// loadFigures is how far a warehouse is behind the lake for one source.
+type loadFigures struct {
+	Source      string  `json:"source"`
+	Warehouse   string  `json:"warehouse"`
+	LagSeconds  float64 `json:"lag_seconds"`
+	PendingRows int64   `json:"pending_rows"`
+	LoadedRows  int64   `json:"loaded_rows"` // since the warehouse was opened
+	RowsASecond float64 `json:"rows_a_second"`
+}
 
 // childState watches how the answering half is, from the collecting half's side.
 type childState struct {
 	client *http.Client
 	log    *slog.Logger
 	pid    func() int64
+	tell   func() upstream
 
 	mu   sync.Mutex
 	last []state.Component
+	load []loadFigures
 }
 
 const (
@@ -32,10 +59,10 @@ const (
 	startPatience = 5 * time.Second
 )
 
-func newChildState(socket string, pid func() int64, log *slog.Logger) *childState {
+func newChildState(socket string, pid func() int64, tell func() upstream, log *slog.Logger) *childState {
 	return &childState{
 		client: &http.Client{Transport: socketTransport(socket), Timeout: 2 * time.Second},
-		log:    log, pid: pid,
+		log:    log, pid: pid, tell: tell,
 		last: []state.Component{{Name: answerName, State: state.Starting}},
 	}
 }
@@ -44,11 +71,12 @@ func newChildState(socket string, pid func() int64, log *slog.Logger) *childStat
 func (c *childState) Run(ctx context.Context) error {
 	began := time.Now()
 	for ctx.Err() == nil {
-		now := c.ask(ctx)
+		answer := c.ask(ctx)
+		now := answer.Components
 		if now[0].Name == answerName && now[0].State == state.Failed && time.Since(began) < startPatience {
 			now = []state.Component{{Name: answerName, State: state.Starting}}
 		}
-		c.replace(now)
+		c.replace(now, answer.Load)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pollEvery):
@@ -57,10 +85,10 @@ func (c *childState) Run(ctx context.Context) error {
 	return nil
 }
 
-func (c *childState) replace(now []state.Component) {
+func (c *childState) replace(now []state.Component, load []loadFigures) {
 	c.mu.Lock()
 	before := c.last
-	c.last = now
+	c.last, c.load = now, load
 	c.mu.Unlock()
 	was := map[string]state.Component{}
 	for _, b := range before {
@@ -78,15 +106,19 @@ func (c *childState) replace(now []state.Component) {
 	}
 }
 
-func (c *childState) ask(ctx context.Context) []state.Component {
-	down := func(format string, args ...any) []state.Component {
+func (c *childState) ask(ctx context.Context) answerState {
+	down := func(format string, args ...any) answerState {
 		hint := "collecting goes on, and it is started again by itself; the log says why it ended"
 		if pid := c.pid(); pid > 0 {
 			hint = fmt.Sprintf("collecting goes on; process %d is there but silent: if somebody stopped it, kill -CONT %d; if it hangs, kill -9 %d and it is started again", pid, pid, pid)
 		}
-		return []state.Component{{Name: answerName, State: state.Failed, Error: "the answering half " + fmt.Sprintf(format, args...), Hint: hint}}
+		return answerState{Components: []state.Component{{Name: answerName, State: state.Failed, Error: "the answering half " + fmt.Sprintf(format, args...), Hint: hint}}}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://firth"+statePath, nil)
+	body, err := json.Marshal(c.tell())
+	if err != nil {
+		return down("cannot be told: %v", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://firth"+statePath, bytes.NewReader(body))
 	if err != nil {
 		return down("cannot be asked: %v", err)
 	}
@@ -95,11 +127,18 @@ func (c *childState) ask(ctx context.Context) []state.Component {
 		return down("does not answer: %v", err)
 	}
 	defer r.Body.Close()
-	var list []state.Component
-	if err := json.NewDecoder(r.Body).Decode(&list); err != nil || len(list) == 0 {
+	var answer answerState
+	if err := json.NewDecoder(r.Body).Decode(&answer); err != nil || len(answer.Components) == 0 {
 		return down("does not answer in words: %s, %v", r.Status, err)
 	}
-	return list
+	return answer
+}
+
+// loading is how far the warehouses are, as of the last answer.
+func (c *childState) loading() []loadFigures {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.load
 }
 
 func (c *childState) components() []state.Component {

@@ -26,13 +26,16 @@ type parent struct {
 	log     *slog.Logger
 	started func()
 
-	journal *journal.Journal
-	lake    *lake.Lake
-	writer  *lake.Writer
-	collect *collect.Handler
-	front   http.Handler
-	child   *child // nil where the answering half is left out
-	poll    *childState
+	journal  *journal.Journal
+	lake     *lake.Lake
+	writer   *lake.Writer
+	collect  *collect.Handler
+	front    http.Handler
+	child    *child // nil where the answering half is left out
+	poll     *childState
+	lag      *flushLag
+	pressure *pressure
+	now      func() time.Time
 
 	stopping atomic.Bool
 }
@@ -47,7 +50,8 @@ const childGrace = 30 * time.Second
 const diskReserve = 64 << 20
 
 func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, o ServeOptions, withChild bool) (*parent, error) {
-	p := &parent{cfg: cfg, dir: dir, log: log, started: o.started}
+	p := &parent{cfg: cfg, dir: dir, log: log, started: o.started, lag: &flushLag{}, now: time.Now}
+	p.pressure = &pressure{look: p.backlog, log: log, now: time.Now}
 	lakeDir, err := cfg.LakeDir()
 	if err != nil {
 		return nil, fmt.Errorf("find lake folder: %w", err)
@@ -62,16 +66,11 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	if r := p.journal.Stats().Recovered; r.Bytes > 0 {
 		log.Info("the journal's end was cut to what had been written whole: nothing that was acknowledged is in the rest", "file", r.Path, "bytes", r.Bytes)
 	}
-	p.lake, err = lake.Open(ctx, lake.Options{
-		Catalog: dir.catalog(), Dir: lakeDir, Window: dir.window(), Sources: sourceNames(cfg),
-		Every: time.Duration(cfg.Lake.Flush.Every), Bytes: int(cfg.Lake.Flush.Bytes),
-		DedupWindow: time.Duration(cfg.Lake.Dedup.Window), DedupIDs: cfg.Lake.Dedup.IDs,
-		Nice: flushNice, Log: log.With("component", "lake"),
-	})
+	p.lake, err = lake.Open(ctx, lakeOptions(cfg, dir, lakeDir, log))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open lake: %w", err), p.journal.Close())
 	}
-	p.writer = p.lake.Writer(logCursor{p.journal}, newCallDecoder())
+	p.writer = p.lake.Writer(logCursor{p.journal, p.lag}, newCallDecoder())
 	p.collect, err = collect.New(p.journal, collectOptions(cfg, log))
 	if err != nil {
 		return nil, errors.Join(err, p.close())
@@ -83,7 +82,7 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	if o.Profile != "" {
 		p.child.args = append(p.child.args, "--cpuprofile", o.Profile)
 	}
-	p.poll = newChildState(dir.socket(), p.child.pid.Load, log)
+	p.poll = newChildState(dir.socket(), p.child.pid.Load, p.upstream, log)
 	if !withChild {
 		p.child = nil
 	}
@@ -116,10 +115,8 @@ func collectOptions(cfg *config.Config, log *slog.Logger) collect.Options {
 // ready says whether writes are accepted, and how every component is.
 func (p *parent) ready(context.Context) (bool, []state.Component) {
 	door := state.Component{Name: "collect", State: state.OK}
-	stats := p.journal.Stats()
-	log := state.Component{Name: "journal", State: state.OK, Hint: stats.Hint}
-	if stats.Err != nil {
-		log.State, log.Error = state.Failed, stats.Err.Error()
+	log := p.pressure.component()
+	if log.State == state.Failed {
 		door.State, door.Error = state.Failed, "writes are refused with 503 until the journal takes them again"
 	}
 	if p.stopping.Load() {

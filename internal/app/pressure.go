@@ -54,8 +54,8 @@ func (b backlog) use() float64 {
 	return float64(b.Used) / float64(b.Budget)
 }
 
-// slow says which stage holds the journal up, and what a person can do about it.
-func (b backlog) slow() (why, hint string) {
+// slow says which stage holds the journal up, and what a person can do about it; shrinks: what waits becomes less.
+func (b backlog) slow(shrinks bool) (why, hint string) {
 	switch {
 	case b.Lake.State == lake.StateFailing:
 		return "the lake cannot be written: " + b.Lake.Error, b.Lake.Hint
@@ -67,6 +67,9 @@ func (b backlog) slow() (why, hint string) {
 			why += "; a merge is under way beside it"
 		}
 		return why, "look at what else works on the disk of lake.url:, or give it a faster one; merge: false in lake: switches merging off for a while"
+	}
+	if shrinks {
+		return "the lake works through it", ""
 	}
 	return "more comes in than the lake takes", "give the machine more processors, or limit the sources: sources.NAME.limit"
 }
@@ -130,7 +133,7 @@ func (p *pressure) words(b backlog) state.Component {
 	if b.Budget <= 0 {
 		waiting = fmt.Sprintf("%s wait for the lake, %s events, the oldest since %s", sizeText(b.Used), countText(int64(b.Events)), spanText(b.Lag))
 	}
-	why, do := b.slow()
+	why, do := b.slow(p.growth < 0)
 	switch {
 	case b.Refusal != nil:
 		c.State, c.Error, c.Hint = state.Failed, b.Refusal.Error(), b.RefusalHint

@@ -119,6 +119,7 @@ func (p *parent) run(ctx context.Context) error {
 	}
 	stages := []stage{
 		{"http", func(ctx context.Context) error { return p.serveHTTP(ctx, listeners) }},
+		{"pressure", p.pressure.Run},
 		{"journal", p.journal.Run},
 		{"lake", p.writer.Run},
 	}

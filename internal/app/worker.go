@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -70,8 +71,8 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 // ServeHTTP answers what comes over the socket.
 func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	switch h := w.api.Load(); {
-	case r.URL.Path == statePath:
-		writeJSON(rw, http.StatusOK, w.components())
+	case r.URL.Path == statePath && r.Method == http.MethodPost:
+		w.exchange(rw, r)
 	case r.URL.Path == tablePath && r.Method == http.MethodPut:
 		w.takeTable(rw, r)
 	case h != nil:
@@ -81,6 +82,20 @@ func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Retry-After", "2")
 		writeError(rw, http.StatusServiceUnavailable, "unavailable", "the warehouse is not open: "+c.Error, c.Hint)
 	}
+}
+
+// exchange takes how far the collecting half is, and says how this half is.
+func (w *worker) exchange(rw http.ResponseWriter, r *http.Request) {
+	var in upstream
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		writeError(rw, http.StatusBadRequest, "bad_request", fmt.Sprintf("no figures: %v", err), "")
+		return
+	}
+	out := answerState{Components: w.components()}
+	if a := w.answer.Load(); a != nil {
+		out.Load = a.loading(in, time.Now())
+	}
+	writeJSON(rw, http.StatusOK, out)
 }
 
 func (w *worker) components() []state.Component {

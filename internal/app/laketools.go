@@ -1,0 +1,119 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"firth/internal/config"
+	"firth/internal/disk"
+	"firth/internal/journal"
+	"firth/internal/lake"
+)
+
+// The jobs that a person may order.
+const (
+	jobMerge   = "merge"
+	jobExpire  = "expire"
+	jobBackup  = "backup"
+	jobRestore = "restore"
+)
+
+// lakeTools are what works on the lake at a person's request, in the server and in a command alike.
+type lakeTools struct {
+	lake *lake.Lake
+	// settle brings what the journal holds into the lake.
+	settle func(ctx context.Context, progress func(progress)) error
+	// close gives up what a command has opened; in the server the parent does that.
+	close func() error
+}
+
+// checkOrder says what is wrong with an order before anything is opened.
+func checkOrder(job string, o lakeOrder) error {
+	switch job {
+	case jobMerge:
+		if o.Which != "small" && o.Which != "large" && o.Which != "all" {
+			return &hinted{usage: true, err: fmt.Errorf("there is no merger %q", o.Which), hint: "write small, large or all"}
+		}
+	case jobBackup, jobRestore:
+		if o.Dir == "" {
+			return &hinted{usage: true, err: fmt.Errorf("%s needs a folder", job), hint: "firth lake " + job + " DIR"}
+		}
+	}
+	return nil
+}
+
+// lakeOptions are the settings of the lake in this data folder, for the process that commits to it.
+func lakeOptions(cfg *config.Config, dir folders, lakeDir string, log *slog.Logger) lake.Options {
+	return lake.Options{
+		Catalog: dir.catalog(), Dir: lakeDir, Window: dir.window(), Sources: sourceNames(cfg),
+		Every: time.Duration(cfg.Lake.Flush.Every), Bytes: int(cfg.Lake.Flush.Bytes),
+		DedupWindow: time.Duration(cfg.Lake.Dedup.Window), DedupIDs: cfg.Lake.Dedup.IDs,
+		Nice: flushNice, Log: log.With("component", "lake"),
+	}
+}
+
+// openLakeTools opens the lake for a command. The data folder must be locked.
+func openLakeTools(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger) (*lakeTools, error) {
+	lakeDir, err := cfg.LakeDir()
+	if err != nil {
+		return nil, fmt.Errorf("find lake folder: %w", err)
+	}
+	if err := ensureFolders(lakeDir, dir.window(), dir.temp()); err != nil {
+		return nil, hint(err, "the folders of data: and lake.url: must be writable")
+	}
+	l, err := lake.Open(ctx, lakeOptions(cfg, dir, lakeDir, log))
+	if err != nil {
+		return nil, fmt.Errorf("open lake: %w", err)
+	}
+	t := &lakeTools{lake: l, close: l.Close}
+	t.settle = func(ctx context.Context, show func(progress)) error { return settleFolder(ctx, l, dir, show) }
+	return t, nil
+}
+
+// settleFolder brings into the lake what a server that was killed has left in the journal.
+func settleFolder(ctx context.Context, l *lake.Lake, dir folders, show func(progress)) (err error) {
+	j, err := journal.Open(disk.OS{}, dir.journal(), journal.Options{})
+	if err != nil {
+		return hint(fmt.Errorf("open journal: %w", err), "%s", journal.Hint(err))
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+	w := l.Writer(logCursor{j, &flushLag{}}, newCallDecoder())
+	writing, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- w.Run(writing) }()
+	err = settleWriter(ctx, j, w, show)
+	stop()
+	return errors.Join(err, <-done)
+}
+
+const settleEvery = 20 * time.Millisecond
+
+// settleWriter waits until the lake has what the journal holds now.
+func settleWriter(ctx context.Context, j *journal.Journal, w *lake.Writer, show func(progress)) error {
+	end := j.Stats().Next
+	first := max(w.Stats().Position, j.Stats().Oldest)
+	for {
+		position := max(w.Stats().Position, first)
+		if s := w.State(); position >= end && s.State == lake.StateOK {
+			return nil
+		} else if s.State == lake.StateFailing {
+			show(progress{Stage: "the lake cannot be written, which must heal first: " + s.Error})
+		} else {
+			show(progress{Stage: "bring the journal into the lake", Done: int64(position - first), Total: int64(max(end, first) - first), Unit: "events"})
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(settleEvery):
+		}
+	}
+}
+
+// jobs are the jobs by name.
+func (t *lakeTools) jobs() map[string]lakeJob {
+	return map[string]lakeJob{}
+}
