@@ -1,95 +1,45 @@
 package crash
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"firth/internal/state"
 	"firth/test/rig"
 )
 
-// collectGoesOn sends ten batches, each of which must be answered 200 in good time.
-func collectGoesOn(t *testing.T, s *rig.Server, l *load) {
+// saysWhileAccepting waits until some component that is not ok has every one of the words, while /readyz says 200: writes are
+// accepted whatever the child does.
+func saysWhileAccepting(t *testing.T, s *rig.Server, words ...string) {
 	t.Helper()
-	for range 10 {
-		_, body := l.batch()
-		began := time.Now()
-		status, text, err := s.Post(t.Context(), "/v1/batch", "crash-key", body)
-		if err != nil || status != 200 {
-			t.Fatalf("collect answered %d %s %v", status, text, err)
-		}
-		if took := time.Since(began); took > 5*time.Second {
-			t.Fatalf("collect took %s", took)
-		}
-		l.acked += 10
+	s.SaysInReady(20*time.Second, words...)
+	if err := s.Accepts(); err != nil {
+		t.Error(err)
 	}
-}
-
-// readyNames returns /readyz: 200 is a must, because writes are accepted whatever the child does.
-func ready(t *testing.T, s *rig.Server) []state.Component {
-	t.Helper()
-	r, err := http.Get(s.URL + "/readyz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	var body struct {
-		Ready      bool
-		Components []state.Component
-	}
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		t.Fatal(err)
-	}
-	if r.StatusCode != 200 || !body.Ready {
-		t.Fatalf("/readyz: %s, ready %v while writes are accepted", r.Status, body.Ready)
-	}
-	return body.Components
-}
-
-// saysInReady waits until some component that is not ok has every one of the words in its error or hint.
-func saysInReady(t *testing.T, s *rig.Server, words ...string) {
-	t.Helper()
-	s.Eventually(20*time.Second, "/readyz to say what is wrong", func() error {
-		components := ready(t, s)
-		for _, c := range components {
-			text, missing := c.Error+" "+c.Hint, false
-			for _, w := range words {
-				missing = missing || !strings.Contains(text, w)
-			}
-			if c.State != state.OK && !missing {
-				return nil
-			}
-		}
-		return fmt.Errorf("%+v", components)
-	})
 }
 
 func TestCollectGoesOnWhileTheChildIsStopped(t *testing.T) {
 	s := rig.New(t, config)
 	s.Start()
-	l := &load{}
-	collectGoesOn(t, s, l)
-	settle(t, s, l)
+	l := rig.NewLoad(s, "crash", "crash-key", 1, 0)
+	l.Send(10)
+	l.Settle(patience)
 	child := s.ChildPID()
 	if err := syscall.Kill(child, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	collectGoesOn(t, s, l)
-	saysInReady(t, s, "does not answer")
-	collectGoesOn(t, s, l)
+	l.Send(10)
+	saysWhileAccepting(t, s, "does not answer")
+	l.Send(10)
 	if err := syscall.Kill(child, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	settle(t, s, l)
+	l.Settle(patience)
 	if code := s.Stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -101,8 +51,8 @@ func TestCollectGoesOnWhileTheChildIsStopped(t *testing.T) {
 func TestStopWhileTheChildIsStopped(t *testing.T) {
 	s := rig.New(t, config)
 	s.Start()
-	l := &load{}
-	collectGoesOn(t, s, l)
+	l := rig.NewLoad(s, "crash", "crash-key", 1, 0)
+	l.Send(10)
 	s.Eventually(20*time.Second, "a child", func() error {
 		if s.ChildPID() == 0 {
 			return fmt.Errorf("no child")
@@ -120,16 +70,16 @@ func TestStopWhileTheChildIsStopped(t *testing.T) {
 		t.Error("the child outlived the server")
 	}
 	s.Start()
-	settle(t, s, l)
+	l.Settle(patience)
 }
 
 func TestLockedWarehouse(t *testing.T) {
 	s := rig.New(t, config)
-	path := filepath.Join(s.Dir, "data", "warehouse.duckdb")
+	path := filepath.Join(s.Data, "warehouse.duckdb")
 	s.Start()
-	l := &load{}
-	collectGoesOn(t, s, l)
-	settle(t, s, l)
+	l := rig.NewLoad(s, "crash", "crash-key", 1, 0)
+	l.Send(10)
+	l.Settle(patience)
 	s.Stop()
 
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -141,22 +91,22 @@ func TestLockedWarehouse(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Start()
-	collectGoesOn(t, s, l)
-	saysInReady(t, s, "warehouse.duckdb", "lock", "process")
+	l.Send(10)
+	saysWhileAccepting(t, s, "warehouse.duckdb", "lock", "process")
 	if _, err := s.SQL("SELECT 1"); err == nil {
 		t.Error("SQL was answered although the warehouse is locked")
 	}
 	f.Close()
-	settle(t, s, l)
+	l.Settle(patience)
 }
 
 func TestCorruptWarehouse(t *testing.T) {
 	s := rig.New(t, config)
-	path := filepath.Join(s.Dir, "data", "warehouse.duckdb")
+	path := filepath.Join(s.Data, "warehouse.duckdb")
 	s.Start()
-	l := &load{}
-	collectGoesOn(t, s, l)
-	settle(t, s, l)
+	l := rig.NewLoad(s, "crash", "crash-key", 1, 0)
+	l.Send(10)
+	l.Settle(patience)
 	s.Stop()
 
 	b, err := os.ReadFile(path)
@@ -170,11 +120,11 @@ func TestCorruptWarehouse(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Start()
-	collectGoesOn(t, s, l)
-	saysInReady(t, s, "warehouse.duckdb", "move the file away")
+	l.Send(10)
+	saysWhileAccepting(t, s, "warehouse.duckdb", "move the file away")
 	// What the hint says, done while the server runs.
 	if err := os.Rename(path, path+".broken"); err != nil {
 		t.Fatal(err)
 	}
-	settle(t, s, l)
+	l.Settle(patience)
 }

@@ -43,17 +43,26 @@ func Binary(t testing.TB) string {
 
 // Server is one running (or stopped) firth serve.
 type Server struct {
-	Dir  string // holds firth.yaml and the data folder
+	Dir  string // holds firth.yaml and the server's log
+	Data string // the data folder
 	URL  string
 	bin  string
 	addr string
-	cmd  *exec.Cmd
 	log  *os.File
 	t    testing.TB
+
+	cmd   *exec.Cmd     // nil while none runs
+	ended chan struct{} // closed when cmd has ended
 }
 
 // New makes a server that is not started yet; config are the lines of firth.yaml behind listen and data.
 func New(t testing.TB, config string) *Server {
+	t.Helper()
+	return NewAt(t, filepath.Join(t.TempDir(), "data"), config)
+}
+
+// NewAt is New for a data folder of the caller's.
+func NewAt(t testing.TB, data, config string) *Server {
 	t.Helper()
 	dir := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -64,15 +73,12 @@ func New(t testing.TB, config string) *Server {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("listen: %s\ndata: %s\n%s", addr, filepath.Join(dir, "data"), config)
-	if err := os.WriteFile(filepath.Join(dir, "firth.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	log, err := os.Create(filepath.Join(dir, "server.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &Server{Dir: dir, URL: "http://" + addr, bin: Binary(t), addr: addr, log: log, t: t}
+	s.Configure(data, config)
 	t.Cleanup(func() {
 		if s.cmd != nil {
 			s.Kill()
@@ -86,6 +92,16 @@ func New(t testing.TB, config string) *Server {
 	return s
 }
 
+// Configure writes firth.yaml anew, for the next start: config are its lines behind listen and data.
+func (s *Server) Configure(data, config string) {
+	s.t.Helper()
+	s.Data = data
+	text := fmt.Sprintf("listen: %s\ndata: %s\n%s", s.addr, data, config)
+	if err := os.WriteFile(filepath.Join(s.Dir, "firth.yaml"), []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func tail(b []byte, n int) []byte {
 	if len(b) > n {
 		return b[len(b)-n:]
@@ -96,26 +112,62 @@ func tail(b []byte, n int) []byte {
 // Start starts the server and returns when it accepts writes.
 func (s *Server) Start() {
 	s.t.Helper()
-	s.cmd = exec.Command(s.bin, "serve", "-c", filepath.Join(s.Dir, "firth.yaml"))
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	s.Launch()
+	s.Eventually(30*time.Second, "the server to accept writes", s.Accepts)
+}
+
+// Accepts returns nil when /readyz says that the server accepts writes.
+func (s *Server) Accepts() error {
+	status, components, err := s.Ready()
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%d: %+v", status, components)
+	}
+	return err
+}
+
+// Launch starts the server and waits for nothing.
+func (s *Server) Launch() {
+	s.t.Helper()
+	cmd := exec.Command(s.bin, "serve", "-c", filepath.Join(s.Dir, "firth.yaml"))
+	cmd.Stdout, cmd.Stderr = s.log, s.log
 	// The server dies with the test, however the test ends.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.Eventually(30*time.Second, "the server to accept writes", func() error {
-		r, err := http.Get(s.URL + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer r.Body.Close()
-		if r.StatusCode != http.StatusOK {
-			b, _ := io.ReadAll(r.Body)
-			return fmt.Errorf("%s: %s", r.Status, b)
-		}
-		return nil
-	})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // what it says is in ProcessState
+	}()
+	s.cmd, s.ended = cmd, ended
 }
+
+// Wait waits until the server ends by itself and returns its exit code; false when it is still there after patience.
+func (s *Server) Wait(patience time.Duration) (code int, ended bool) {
+	s.t.Helper()
+	select {
+	case <-s.ended:
+		code = s.cmd.ProcessState.ExitCode()
+		s.cmd = nil
+		return code, true
+	case <-time.After(patience):
+		return 0, false
+	}
+}
+
+// Log is what the server has written to its log since an earlier length of it.
+func (s *Server) Log(from int) string {
+	s.t.Helper()
+	b, err := os.ReadFile(s.log.Name())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b[min(from, len(b)):])
+}
+
+// stopPatience is how long a server may take to end itself.
+const stopPatience = 2 * time.Minute
 
 // Stop ends the server by SIGTERM and returns its exit code.
 func (s *Server) Stop() int {
@@ -123,19 +175,17 @@ func (s *Server) Stop() int {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		s.t.Fatal(err)
 	}
-	err := s.cmd.Wait()
-	code := s.cmd.ProcessState.ExitCode()
-	if err != nil && code < 0 {
-		s.t.Fatalf("the server did not end by itself: %v", err)
+	code, ended := s.Wait(stopPatience)
+	if !ended || code < 0 {
+		s.t.Fatalf("the server did not end by itself: ended %v, exit code %d", ended, code)
 	}
-	s.cmd = nil
 	return code
 }
 
 // Kill ends the server by SIGKILL.
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill() // it may be gone already
-	_ = s.cmd.Wait()
+	<-s.ended
 	s.cmd = nil
 }
 
@@ -144,7 +194,7 @@ func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // ChildPID returns the pid of the answering half, or 0 while there is none.
 func (s *Server) ChildPID() int {
-	b, err := os.ReadFile(filepath.Join(s.Dir, "data", "child.pid"))
+	b, err := os.ReadFile(filepath.Join(s.Data, "child.pid"))
 	if err != nil {
 		return 0
 	}
@@ -213,6 +263,19 @@ func (s *Server) Count(query string, params ...any) (int, error) {
 	return int(n), nil
 }
 
+// gone reports whether the server has ended without being told to.
+func (s *Server) gone() bool {
+	if s.cmd == nil {
+		return false
+	}
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Eventually tries until it gets nil or the time is over.
 func (s *Server) Eventually(patience time.Duration, what string, try func() error) {
 	s.t.Helper()
@@ -221,8 +284,8 @@ func (s *Server) Eventually(patience time.Duration, what string, try func() erro
 		if err = try(); err == nil {
 			return
 		}
-		if s.cmd != nil && s.cmd.ProcessState != nil {
-			break
+		if s.gone() {
+			s.t.Fatalf("the server ended while the test waited for %s: %v", what, err)
 		}
 	}
 	s.t.Fatalf("waited %s for %s: %v", patience, what, err)
