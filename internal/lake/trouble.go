@@ -70,6 +70,8 @@ func hintFor(err error) string {
 	switch {
 	case errors.Is(err, errJournalOlder):
 		return "a copy of the journal was put back that is older than the lake: put back the lake of the same time, or move the journal's folder away"
+	case errors.Is(err, ErrDamaged):
+		return DamageHint
 	case disk.IsFull(err):
 		return "make room on the disk of the lake: events are accepted until the journal's budget is full"
 	case errors.As(err, &sync):

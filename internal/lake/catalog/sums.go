@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -78,4 +79,24 @@ func checkLocation(name, tableLocation, metadataLocation string) error {
 		return nil
 	}
 	return fmt.Errorf("%w: the row of table %s names %s, which is the metadata of %s", ErrDamaged, strconv.Quote(name), metadataLocation, tableLocation)
+}
+
+// lost says whether a table that the catalog does not know has been there before: a folder that holds more than the first version of
+// its metadata. It would be empty if it were made anew, and its rows forgotten.
+func (c *Catalog) lost(name string) error {
+	dir := filepath.Join(c.io.root, name, "metadata")
+	entries, err := c.io.fs.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if n, err := number(e.Name()); err == nil && n > 0 && strings.HasSuffix(e.Name(), ".metadata.json") {
+			return fmt.Errorf("%w: %s: it does not know table %s, whose files are in %s: put the catalog back from a backup, "+
+				"or move that folder away", ErrDamaged, c.path, name, filepath.Dir(dir))
+		}
+	}
+	return nil
 }

@@ -6,10 +6,12 @@ import (
 	"io"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // CheckFooter reads the footer of a Parquet file and tells how many rows it states.
 func CheckFooter(r io.ReaderAt, size int64) (rows int64, err error) {
+	defer unreadable(&err)
 	f, err := openPlain(r, size)
 	if err != nil {
 		return 0, err
@@ -20,6 +22,7 @@ func CheckFooter(r io.ReaderAt, size int64) (rows int64, err error) {
 // CheckPages reads every page of a Parquet file, compares those that have a checksum with it, unpacks all, and tells how many
 // rows the footer states. It finds what a file without a checksum of the whole can show, which is not every flipped bit.
 func CheckPages(r io.ReaderAt, size int64) (rows int64, err error) {
+	defer unreadable(&err)
 	f, err := openPlain(r, size)
 	if err != nil {
 		return 0, err
@@ -43,6 +46,14 @@ func openPlain(r io.ReaderAt, size int64) (*parquet.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open parquet: %w", err)
 	}
+	for _, group := range f.Metadata().RowGroups {
+		for i := range group.Columns {
+			// Under another codec a page may ask for any amount of memory.
+			if c := group.Columns[i].MetaData.Codec; c != format.Zstd {
+				return nil, fmt.Errorf("column %d is packed by %v, not by zstd", i, c)
+			}
+		}
+	}
 	return f, nil
 }
 
@@ -59,5 +70,12 @@ func checkChunk(chunk parquet.ColumnChunk) (values int64, err error) {
 		}
 		values += page.NumValues()
 		parquet.Release(page)
+	}
+}
+
+// unreadable makes an error of a panic: the library trusts what a footer and page headers say, also of a damaged file.
+func unreadable(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("it cannot be read: %v", r)
 	}
 }
