@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,6 +58,21 @@ func NewLoad(s *Server, source, key string, senders int, seed uint64) *Load {
 		l.senders = append(l.senders, &sender{name: fmt.Sprintf("s%d", i), random: rand.New(rand.NewPCG(seed, uint64(i)+1))})
 	}
 	return l
+}
+
+// Fork is a load for another server that has what this one was acknowledged so far: its numbers go on from there. This load
+// must not be started.
+func (l *Load) Fork(s *Server) *Load {
+	out := NewLoad(s, l.Source, l.Key, len(l.senders), 0)
+	out.Batch, out.Pause, out.Resend, out.Pad = l.Batch, l.Pause, l.Resend, l.Pad
+	for i, from := range l.senders {
+		to := out.senders[i]
+		to.random = rand.New(rand.NewPCG(from.random.Uint64(), 0))
+		to.first = slices.Clone(from.first)
+		to.sent.Store(from.sent.Load())
+		to.acked.Store(from.acked.Load())
+	}
+	return out
 }
 
 // Start lets the senders send until Stop. It may be called again after Stop; the numbers go on.
