@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"firth/internal/disk"
@@ -119,6 +120,9 @@ type Lake struct {
 	dead     *rowfile.Table[event.DeadLetter]
 	blooms   *bloomCache // the writer's
 	verifier *verifier
+
+	behind  atomic.Bool  // the writer has more to flush than it can in its interval
+	flushed atomic.Int64 // bytes of files that flushes committed
 
 	mu      sync.Mutex
 	stores  map[string]*store   // by table

@@ -133,7 +133,7 @@ type span struct {
 
 // commit adds files, if any, and the table's new position in one step.
 func (s *store) commit(ctx context.Context, files []iceberg.DataFile, sp span) error {
-	return s.change(ctx, "commit", func(_ *table.Table, tx *table.Transaction) error {
+	err := s.change(ctx, "commit", func(_ *table.Table, tx *table.Transaction) error {
 		if len(files) > 0 {
 			note := iceberg.Properties{
 				"firth.log": sp.log, "firth.from": strconv.FormatUint(sp.from, 10), "firth.to": strconv.FormatUint(sp.to, 10),
@@ -151,6 +151,12 @@ func (s *store) commit(ctx context.Context, files []iceberg.DataFile, sp span) e
 		}
 		return nil
 	})
+	for _, f := range files {
+		if err == nil {
+			s.l.flushed.Add(f.FileSizeBytes())
+		}
+	}
+	return err
 }
 
 // writeFile puts the rows of one day, in order, into a new file and describes it for a manifest.

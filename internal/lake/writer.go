@@ -91,6 +91,7 @@ func (w *Writer) run(ctx context.Context) (err error) {
 	cursor := w.journal.Read(w.next)
 	for {
 		more := w.gather(ctx, cursor)
+		w.l.behind.Store(more && w.batch.bytes >= w.l.o.Bytes)
 		if !w.batch.empty() {
 			if err := w.flush(ctx); err != nil {
 				return err

@@ -1,6 +1,7 @@
 package rowfile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -79,7 +80,7 @@ func (w *gatherer[T]) flush(out *parquet.ColumnWriter) error {
 
 // Of reads a file and returns the sum of its rows. Workers columns are read at a time, each by its own goroutine, which worker
 // runs; nil: it just runs.
-func (s *Sums) Of(in *Input, workers int, worker func(run func())) (Sum, error) {
+func (s *Sums) Of(ctx context.Context, in *Input, workers int, worker func(run func())) (Sum, error) {
 	var mu sync.Mutex
 	var all error
 	next := 0
@@ -95,7 +96,11 @@ func (s *Sums) Of(in *Input, workers int, worker func(run func())) (Sum, error) 
 		rows[i] = make([]uint64, in.Rows())
 		run := func() {
 			for c := take(); c < len(in.columns)*(len(in.starts)-1); c = take() {
-				if err := s.column(in, c%len(in.columns), c/len(in.columns), rows[i]); err != nil {
+				err := ctx.Err()
+				if err == nil {
+					err = s.column(in, c%len(in.columns), c/len(in.columns), rows[i])
+				}
+				if err != nil {
 					mu.Lock()
 					all = errors.Join(all, err)
 					mu.Unlock()

@@ -80,7 +80,7 @@ func TestMerge(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got, err := m.Sums.Of(back, workers, nil); err != nil || got != sum {
+				if got, err := m.Sums.Of(t.Context(), back, workers, nil); err != nil || got != sum {
 					t.Errorf("the sum is %+v, want %+v, %v", got, sum, err)
 				}
 			})
@@ -135,7 +135,7 @@ func TestSumsTellRowsApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := sums.Of(in, 2, nil)
+		s, err := sums.Of(t.Context(), in, 2, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
