@@ -20,7 +20,8 @@ It ends with 0 where a figure is not what is wanted, and with 1 where rows were 
 		Args:    args(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(benchIngestCommand(), benchFreshCommand(), benchRoleCommand())
+	cmd.AddCommand(benchIngestCommand(), benchFreshCommand(), benchSoakCommand(), benchLoadCommand(), benchMergeCommand(), benchQueryCommand(),
+		benchRoleCommand())
 	return cmd
 }
 
@@ -73,6 +74,67 @@ is a row: in its typed table, and in the view of the lake. What is printed runs 
 		f.DurationVar(&o.Warmup, "warmup", 10*time.Second, "load before the probes begin")
 		f.DurationVar(&o.Duration, "duration", 30*time.Second, "measured time of each run")
 		servers(o, f)
+	})
+}
+
+func benchSoakCommand() *cobra.Command {
+	return benchmark(&cobra.Command{
+		Use:   "soak",
+		Short: "Paced load for long: does it keep up, and does memory stay flat",
+		Long: `Puts 20,000 events a second on a server whose mergers run, watches both processes, the journal, the files and how far the tables are
+behind, and counts every row at the end. With --backlog it measures the door instead while the answering half loads that many events which
+had piled up, against the door before and after.`,
+		Example: "  firth bench soak --duration 10m\n  firth bench soak --backlog 5000000 --drain 20m",
+	}, app.BenchSoak, func(o *app.BenchOptions, f *pflag.FlagSet) {
+		f.IntSliceVar(&o.Rates, "rate", nil, "events a second (default 20000, with --backlog 500)")
+		f.IntVar(&o.Batch, "batch", 0, "events a request (default: 1 up to 1,000 events a second, 20 beyond)")
+		f.IntVar(&o.Backlog, "backlog", 0, "events that pile up before the answering half starts")
+		f.DurationVar(&o.Warmup, "warmup", 10*time.Second, "load before the measuring")
+		f.DurationVar(&o.Duration, "duration", 2*time.Minute, "measured time; with --backlog at most 20s, three times")
+		servers(o, f)
+	})
+}
+
+func benchLoadCommand() *cobra.Command {
+	return benchmark(&cobra.Command{
+		Use:     "load",
+		Short:   "Loading into typed tables that hold much, and into empty ones",
+		Example: "  firth bench load\n  firth bench load --rows 20000000 --drain 1h",
+	}, app.BenchLoad, func(o *app.BenchOptions, f *pflag.FlagSet) {
+		f.IntVar(&o.Rows, "rows", 2_000_000, "rows in the tables before the measuring")
+		f.IntVar(&o.Chunk, "chunk", 200_000, "rows that are loaded into either, each round")
+		f.IntVar(&o.Rounds, "rounds", 2, "rounds of both, in turn")
+		f.DurationVar(&o.Drain, "drain", 20*time.Minute, "how long one load may take")
+	})
+}
+
+func benchMergeCommand() *cobra.Command {
+	return benchmark(&cobra.Command{
+		Use:   "merge",
+		Short: "Merging a day's flushes beside DuckDB's sort and write of them; planning and committing",
+		Long: `Writes a day's events through the lake's own writer, lets DuckDB sort and write the files as one, and lets the lake's mergers merge them;
+both in processes of their own, in turn. Then it makes a table of many commits and measures planning it and committing to it.`,
+		Example: "  firth bench merge\n  firth bench merge --rounds 5 --commits 10000",
+	}, app.BenchMerge, func(o *app.BenchOptions, f *pflag.FlagSet) {
+		f.IntVar(&o.Events, "events", 1_000_000, "events of the day")
+		f.IntVar(&o.Flushes, "flushes", 100, "files that they come in")
+		f.IntVar(&o.Rounds, "rounds", 2, "rounds of both, in turn")
+		f.IntVar(&o.Commits, "commits", 2_000, "commits, of a file each, of the table that is planned; 0: no planning")
+	})
+}
+
+func benchQueryCommand() *cobra.Command {
+	return benchmark(&cobra.Command{
+		Use:   "query",
+		Short: "Questions to the lake before and after merging, to bare DuckDB, to the typed tables",
+		Long: `Writes a month of events through the lake's own writer, loads the typed tables, and asks the same questions of the server and of DuckDB
+alone on the same files: on the many files of the flushes, and again when they are merged. The answers are compared.`,
+		Example: "  firth bench query\n  firth bench query --events 10000000 --drain 1h",
+	}, app.BenchQuery, func(o *app.BenchOptions, f *pflag.FlagSet) {
+		f.IntVar(&o.Events, "events", 1_000_000, "events of the month")
+		f.IntVar(&o.Flushes, "flushes", 2_000, "flushes that they come in")
+		f.IntVar(&o.Rounds, "rounds", 7, "times that each question is asked")
+		f.DurationVar(&o.Drain, "drain", 20*time.Minute, "how long the load of the typed tables may take")
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"firth/internal/bench"
+	"firth/internal/bench/parts"
 )
 
 // BenchOptions are the command line of firth bench; each benchmark takes those that concern it.
@@ -21,6 +22,12 @@ type BenchOptions struct {
 	Connections int
 	Rates       []int // events a second
 	Batch       int   // events a request
+	Events      int
+	Backlog     int // events; 0: a soak without one
+	Rows        int
+	Chunk       int
+	Flushes     int
+	Commits     int
 	Dir         string
 	Only        []string // rows of ingest; empty: all
 	Config      string   // file with further lines for the servers' configuration
@@ -91,7 +98,65 @@ func BenchFresh(ctx context.Context, o BenchOptions) error {
 	})
 }
 
+// BenchSoak loads a server for a long time; with a backlog it measures the door while that is loaded.
+func BenchSoak(ctx context.Context, o BenchOptions) error {
+	setup, config, err := o.setup(ctx)
+	if err != nil {
+		return err
+	}
+	rate := 20_000
+	if o.Backlog > 0 {
+		rate = 500
+	}
+	if len(o.Rates) > 0 {
+		rate = o.Rates[0]
+	}
+	if o.Batch == 0 {
+		o.Batch = 1
+		if rate > 1000 {
+			o.Batch = 20
+		}
+	}
+	if o.Backlog > 0 {
+		return bench.Backlog(ctx, bench.BacklogOptions{
+			Setup: setup, Events: o.Backlog, Rate: rate, Batch: o.Batch, Connections: o.Connections,
+			Warmup: o.Warmup, Duration: min(o.Duration, 20*time.Second), Drain: o.Drain, Config: config,
+		})
+	}
+	return bench.Soak(ctx, bench.SoakOptions{
+		Setup: setup, Rate: rate, Batch: o.Batch, Connections: o.Connections,
+		Warmup: o.Warmup, Duration: o.Duration, Drain: o.Drain, Every: 10 * time.Second, Config: config,
+	})
+}
+
+// BenchLoad measures loading beside many rows against loading into empty tables.
+func BenchLoad(ctx context.Context, o BenchOptions) error {
+	setup, _, err := o.setup(ctx)
+	if err != nil {
+		return err
+	}
+	return bench.LoadRate(ctx, bench.LoadOptions{Setup: setup, Rows: o.Rows, Chunk: o.Chunk, Rounds: o.Rounds, Drain: o.Drain})
+}
+
+// BenchQuery asks the lake, bare DuckDB and the typed tables the same questions.
+func BenchQuery(ctx context.Context, o BenchOptions) error {
+	setup, _, err := o.setup(ctx)
+	if err != nil {
+		return err
+	}
+	return bench.Query(ctx, bench.QueryOptions{Setup: setup, Events: o.Events, Flushes: o.Flushes, Rounds: o.Rounds, Drain: o.Drain})
+}
+
+// BenchMerge measures merging beside DuckDB, and planning and committing.
+func BenchMerge(ctx context.Context, o BenchOptions) error {
+	setup, _, err := o.setup(ctx)
+	if err != nil {
+		return err
+	}
+	return bench.Merge(ctx, bench.MergeOptions{Setup: setup, Events: o.Events, PerFlush: max(1, o.Events/max(1, o.Flushes)), Rounds: o.Rounds, Commits: o.Commits})
+}
+
 // BenchRole runs one part of the benchmark in this process.
 func BenchRole(ctx context.Context, role string, in io.Reader, out io.Writer) error {
-	return bench.ServeRole(ctx, role, in, out)
+	return parts.ServeRole(ctx, role, in, out)
 }

@@ -70,7 +70,7 @@ func (b *bench) fresh(ctx context.Context, o FreshOptions, rate int, out *Outcom
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, removeAll(dir)) }()
 	s, err := b.startServer(ctx, serving{dir: dir, config: o.Config})
 	if err != nil {
 		return err

@@ -72,7 +72,7 @@ func (b *bench) startNice(ctx context.Context, name string, options any, nice in
 		return nil, fmt.Errorf("start role %s: %w", name, err)
 	}
 	r := &role{cmd: cmd, stdin: in, lines: json.NewDecoder(out)}
-	if err := json.NewEncoder(in).Encode(options); err != nil {
+	if err := r.tell(options); err != nil {
 		return nil, errors.Join(fmt.Errorf("tell role %s its options: %w", name, err), r.close())
 	}
 	return r, nil
@@ -107,6 +107,9 @@ func (b *bench) call(ctx context.Context, name string, options, result any) erro
 	}
 	return r.close()
 }
+
+// tell writes a value to the role.
+func (r *role) tell(v any) error { return json.NewEncoder(r.stdin).Encode(v) }
 
 // next reads the role's next line.
 func (r *role) next() (message, error) {
