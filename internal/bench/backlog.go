@@ -41,119 +41,138 @@ func Backlog(ctx context.Context, o BacklogOptions) (err error) {
 	return out.print(o.Setup, began)
 }
 
-func (b *bench) backlog(ctx context.Context, o BacklogOptions, out *Outcome) error {
-	var acknowledged int64
-	// phase runs fn on a server on the one folder.
-	phase := func(what string, collectOnly bool, fn func(*server) error) (err error) {
-		b.say("%s", what)
-		s, err := b.startServer(ctx, serving{dir: b.dir, config: o.Config, collectOnly: collectOnly})
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, s.stop()) }()
-		return fn(s)
-	}
-	measure := func(s *server) (Result, error) {
-		b.runs++
-		pids, err := s.processes()
-		if err != nil {
-			return Result{}, err
-		}
-		r, err := b.load(ctx, GenOptions{
-			Addr: s.addr, Key: writeKey, Connections: o.Connections, Batch: o.Batch, Rate: max(1, o.Rate/o.Batch),
-			Warmup: o.Warmup, Duration: o.Duration, Salt: b.runs,
-		}, pids)
-		acknowledged += r.Generator.Accepted
-		return r.Generator, err
-	}
-	var before, during, after Result
-	err := phase("the door undisturbed", false, func(s *server) (err error) {
-		if before, err = measure(s); err != nil {
-			return err
-		}
-		return b.settle(ctx, s, acknowledged, o.Drain, "before", out)
-	})
-	if err != nil {
-		return err
-	}
-	err = phase("collecting the backlog while nobody loads it", true, func(s *server) error {
-		n, err := b.pile(ctx, o, s)
-		acknowledged += n
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return phase("the door while the backlog is loaded", false, func(s *server) (err error) {
-		began := time.Now()
-		if during, err = measure(s); err != nil {
-			return err
-		}
-		there, err := s.count(ctx, "SELECT count(*) FROM "+sourceName+".tracks")
-		if err != nil {
-			return err
-		}
-		left := acknowledged - there
-		b.say("%s events are left to load: waiting", count(float64(left)))
-		if err := b.settle(ctx, s, acknowledged, o.Drain, "backlog", out); err != nil {
-			return err
-		}
-		took := time.Since(began)
-		b.say("the door undisturbed again")
-		if after, err = measure(s); err != nil {
-			return err
-		}
-		if err := b.settle(ctx, s, acknowledged, o.Drain, "after", out); err != nil {
-			return err
-		}
-		out.backlogFindings(o, before, during, after, left, took)
-		return nil
-	})
+// backlogRun is one run of the benchmark, on one folder.
+type backlogRun struct {
+	b   *bench
+	o   BacklogOptions
+	out *Outcome
+
+	acknowledged          int64
+	before, during, after Result // of the measured load
+	left                  int64  // of the backlog when the measuring beside it had ended
+	took                  time.Duration
 }
 
-// pile sends events in large batches until there are enough, and returns how many were acknowledged.
-func (b *bench) pile(ctx context.Context, o BacklogOptions, s *server) (int64, error) {
-	const batch = 100
-	var n int64
+func (b *bench) backlog(ctx context.Context, o BacklogOptions, out *Outcome) error {
+	r := &backlogRun{b: b, o: o, out: out}
+	err := r.phase(ctx, "the door undisturbed", false, func(s *server) (err error) {
+		if r.before, err = r.measure(ctx, s); err != nil {
+			return err
+		}
+		return r.settle(ctx, s, "before")
+	})
+	if err != nil {
+		return err
+	}
+	err = r.phase(ctx, "collecting the backlog while nobody loads it", true, func(s *server) error { return r.pile(ctx, s) })
+	if err != nil {
+		return err
+	}
+	if err := r.phase(ctx, "the door while the backlog is loaded", false, func(s *server) error { return r.catchUp(ctx, s) }); err != nil {
+		return err
+	}
+	r.findings()
+	return nil
+}
+
+// phase runs fn on a server, which is stopped again.
+func (r *backlogRun) phase(ctx context.Context, what string, collectOnly bool, fn func(*server) error) (err error) {
+	r.b.say("%s", what)
+	s, err := r.b.startServer(ctx, serving{dir: r.b.dir, config: r.o.Config, collectOnly: collectOnly})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	return fn(s)
+}
+
+// measure puts the paced load on the server.
+func (r *backlogRun) measure(ctx context.Context, s *server) (Result, error) {
+	r.b.runs++
 	pids, err := s.processes()
 	if err != nil {
-		return 0, err
+		return Result{}, err
 	}
-	step := time.Second
-	for n < int64(o.Events) {
-		b.runs++
-		began := time.Now()
-		r, err := b.load(ctx, GenOptions{
-			Addr: s.addr, Key: writeKey, Connections: o.Connections, Batch: batch, Duration: step, Salt: b.runs,
-		}, pids)
-		if err != nil {
-			return n, err
-		}
-		if r.Generator.Accepted == 0 {
-			return n, fmt.Errorf("the server takes no events: %v", r.Generator.Failed)
-		}
-		n += r.Generator.Accepted
-		// As long as the rest will take, so that the last step does not go far beyond.
-		rate := float64(r.Generator.Accepted) / time.Since(began).Seconds()
-		step = min(max(time.Duration(float64(int64(o.Events)-n)/rate*float64(time.Second)), 100*time.Millisecond), 10*time.Second)
-	}
-	return n, nil
+	run, err := r.b.load(ctx, GenOptions{
+		Addr: s.addr, Key: writeKey, Connections: r.o.Connections, Batch: r.o.Batch, Rate: max(1, r.o.Rate/r.o.Batch),
+		Warmup: r.o.Warmup, Duration: r.o.Duration, Salt: r.b.runs,
+	}, pids)
+	r.acknowledged += run.Generator.Accepted
+	return run.Generator, err
 }
 
-// backlogFindings sums up the three phases.
-func (o *Outcome) backlogFindings(opt BacklogOptions, before, during, after Result, left int64, took time.Duration) {
-	calm := func(f func(Result) time.Duration) time.Duration { return (f(before) + f(after)) / 2 }
-	p50 := func(r Result) time.Duration { return r.P50 }
-	p99 := func(r Result) time.Duration { return r.P99 }
-	o.addTime("door while the backlog loads, p50", during.P50, calm(p50), nil)
-	o.addTime("door while the backlog loads, p99", during.P99, calm(p99), ratioAtMost(backlogTimes))
-	o.addTime("door while the backlog loads, max", during.Max, 0, nil)
-	o.addTime("  undisturbed before, p99", before.P99, 0, nil)
-	o.addTime("  undisturbed after, p99", after.P99, 0, nil)
-	o.add("backlog left after the measuring", float64(left), "events", float64(opt.Events), nil)
-	o.add("backlog loaded within", took.Seconds(), "s", 0, nil)
+func (r *backlogRun) settle(ctx context.Context, s *server, when string) error {
+	return r.b.settle(ctx, s, r.acknowledged, r.o.Drain, when, r.out)
+}
+
+// catchUp measures the door while the backlog is loaded, waits for the rest of it, and measures the door once more.
+func (r *backlogRun) catchUp(ctx context.Context, s *server) (err error) {
+	began := time.Now()
+	if r.during, err = r.measure(ctx, s); err != nil {
+		return err
+	}
+	there, err := s.count(ctx, "SELECT count(*) FROM "+sourceName+".tracks")
+	if err != nil {
+		return err
+	}
+	r.left = r.acknowledged - there
+	r.b.say("%s events are left to load: waiting", count(float64(r.left)))
+	if err := r.settle(ctx, s, "the backlog"); err != nil {
+		return err
+	}
+	r.took = time.Since(began)
+	r.b.say("the door undisturbed again")
+	if r.after, err = r.measure(ctx, s); err != nil {
+		return err
+	}
+	return r.settle(ctx, s, "after")
+}
+
+// pile sends events in large batches until there are enough.
+func (r *backlogRun) pile(ctx context.Context, s *server) error {
+	const batch = 100
+	pids, err := s.processes()
+	if err != nil {
+		return err
+	}
+	step := time.Second
+	for left := int64(r.o.Events); left > 0; {
+		r.b.runs++
+		began := time.Now()
+		run, err := r.b.load(ctx, GenOptions{
+			Addr: s.addr, Key: writeKey, Connections: r.o.Connections, Batch: batch, Duration: step, Salt: r.b.runs,
+		}, pids)
+		if err != nil {
+			return err
+		}
+		n := run.Generator.Accepted
+		if n == 0 {
+			return fmt.Errorf("the server takes no events: %v", run.Generator.Failed)
+		}
+		r.acknowledged += n
+		left -= n
+		// As long as the rest will take, so that the last step does not go far beyond.
+		rest := time.Duration(float64(left) / float64(n) * float64(time.Since(began)))
+		step = min(max(rest, 100*time.Millisecond), 10*time.Second)
+	}
+	return nil
+}
+
+// findings sums up the phases.
+func (r *backlogRun) findings() {
+	calm := func(f func(Result) time.Duration) time.Duration { return (f(r.before) + f(r.after)) / 2 }
+	p50 := func(x Result) time.Duration { return x.P50 }
+	p99 := func(x Result) time.Duration { return x.P99 }
+	o := r.out
+	o.addTime("door while the backlog loads, p50", r.during.P50, calm(p50), nil)
+	o.addTime("door while the backlog loads, p99", r.during.P99, calm(p99), ratioAtMost(backlogTimes))
+	o.addTime("door while the backlog loads, max", r.during.Max, 0, nil)
+	o.addTime("  undisturbed before, p99", r.before.P99, 0, nil)
+	o.addTime("  undisturbed after, p99", r.after.P99, 0, nil)
+	o.add("backlog left after the measuring", float64(r.left), "events", float64(r.o.Events), nil)
+	o.add("backlog loaded within", r.took.Seconds(), "s", 0, nil)
 	o.note("the baseline is the mean of undisturbed before and after, in the same run")
-	if left <= 0 {
-		o.note("the backlog was gone before the measuring ended: take more events or less time")
+	if r.left < int64(r.o.Events)/10 {
+		o.note("the backlog was nearly gone before the measuring ended: take more events or less time")
 	}
 }

@@ -21,6 +21,8 @@ func ServeRole(ctx context.Context, role string, in io.Reader, out io.Writer) er
 	switch role {
 	case bench.RoleFill:
 		return once(ctx, d, e, fill)
+	case bench.RoleMerge:
+		return once(ctx, d, e, merge)
 	case bench.RoleCopy:
 		return once(ctx, d, e, copySorted)
 	case bench.RolePlan:
