@@ -92,6 +92,9 @@ func NewAt(t testing.TB, data, config string) *Server {
 	return s
 }
 
+// At is a server that somebody else runs at a URL; it can be asked, and no more.
+func At(t testing.TB, url string) *Server { return &Server{URL: url, t: t} }
+
 // Configure writes firth.yaml anew, for the next start: config are its lines behind listen and data.
 func (s *Server) Configure(data, config string) {
 	s.t.Helper()
