@@ -43,8 +43,8 @@ func (e *DamageError) Error() string {
 
 // Hint tells a person what to do.
 func (e *DamageError) Hint() string {
-	return "Nothing was changed. Restore the file from a copy of the disk. If there is none, move the journal folder aside " +
-		"and start again with an empty one: what had not yet reached the lake is then only in the folder moved aside."
+	return "Nothing was changed. Put the file back from a copy of the disk, or run: firth journal salvage. It puts single flipped bits " +
+		"right, keeps every event that can still be read, names those that are lost, and sets the damaged file aside."
 }
 
 // VersionError tells that a segment was written in a format that this program does not know.

@@ -132,7 +132,7 @@ func (j *Journal) read(seq uint64, isTail bool, group *int64) (seg *segment, las
 		_, err = sc.frame()
 	}
 	if torn := (tornError{}); errors.As(err, &torn) && isTail {
-		if err := torn.judge(file, seg, stat.Size()); err != nil {
+		if err := torn.judge(file, seg, stat.Size(), sc); err != nil {
 			return nil, 0, err
 		}
 		j.stats.Recovered = Recovery{Path: path, Byte: sc.pos, Bytes: stat.Size() - sc.pos, Reason: torn.Reason}
@@ -166,8 +166,8 @@ func (j *Journal) follows(path string, seq uint64, info segmentInfo) error {
 
 // judge tells a write that was cut short from damage to what was durable. A group is written only when the one before it is
 // durable, and each frame says where its group began. So if any frame behind the bad one belongs to a group that began
-// behind it, then the bad one had been durable.
-func (t tornError) judge(file io.ReaderAt, seg *segment, size int64) error {
+// behind it, then the bad one had been durable. And a frame that one flipped bit explains was written as a whole.
+func (t tornError) judge(file io.ReaderAt, seg *segment, size int64, sc *scanner) error {
 	left := size - t.Byte
 	if left > max(groupBytes, frameHeader+MaxPayload) {
 		return t.DamageError // no group is as long
@@ -175,6 +175,11 @@ func (t tornError) judge(file io.ReaderAt, seg *segment, size int64) error {
 	rest := make([]byte, left)
 	if _, err := io.ReadFull(io.NewSectionReader(file, t.Byte, left), rest); err != nil {
 		return fmt.Errorf("read journal segment %s at byte %d: %w", t.Path, t.Byte, err)
+	}
+	if m, ok := mendFrame(rest, seg.seed, t.Byte); ok && m.bit >= 0 && m.offset == sc.next && m.received >= sc.last && !gaping(rest[:m.size()], t.Byte) {
+		found := *t.DamageError
+		found.Reason += fmt.Sprintf("; it is whole but for a bit at byte %d, and so was durable", t.Byte+m.bit/8)
+		return &found
 	}
 	mark := binary.LittleEndian.AppendUint32(nil, frameMark)
 	for at := 1; ; at++ {
@@ -194,6 +199,19 @@ func (t tornError) judge(file io.ReaderAt, seg *segment, size int64) error {
 			return &found
 		}
 	}
+}
+
+// gaping reports whether a frame at a position has a sector of zeros: a write that was cut short leaves those, a flipped bit does not.
+func gaping(b []byte, pos int64) bool {
+	const sector, least = 512, 16
+	for at := 0; at < len(b); {
+		end := min(len(b), at+sector-int((pos+int64(at))%sector))
+		if end-at >= least && len(bytes.Trim(b[at:end], "\x00")) == 0 {
+			return true
+		}
+		at = end
+	}
+	return false
 }
 
 // mend makes what was read durable for certain and the tail ready to be appended to.
