@@ -71,11 +71,17 @@ func (s *source) fill(log string) error {
 		}
 		return s.window.Refilled(snap.Positions)
 	}
-	s.window.Refill(window.Always)
+	start := int64(window.Always)
+	for of := range snap.Positions {
+		if of != log && s.window.Covered(of) == 0 { // a whole journal, from a backup: as far as a window of its own would reach
+			start = s.reach(snap)
+		}
+	}
+	s.window.Refill(start)
 	for of := range snap.Positions {
 		from := s.window.Covered(of)
 		for _, f := range snap.Files {
-			if !f.MayHold(of, from, snap.Positions[of]) {
+			if f.MaxReceived < start || !f.MayHold(of, from, snap.Positions[of]) {
 				continue
 			}
 			keep := func(c *event.Call) bool { return c.Log == of && c.Offset >= from }
@@ -85,6 +91,24 @@ func (s *source) fill(log string) error {
 		}
 	}
 	return s.window.Refilled(snap.Positions)
+}
+
+// catchUp makes sure that the window knows all that the table holds. It does unless rows came in from elsewhere, out of a backup.
+func (s *source) catchUp(log string) error {
+	positions, err := offsets(s.current().Properties(), positionKey)
+	if err != nil {
+		return err
+	}
+	for of, position := range positions {
+		if s.window.Complete(of, position) {
+			continue
+		}
+		if err := s.fill(log); err != nil {
+			return fmt.Errorf("fill dedup window of %s: %w", s.name, err)
+		}
+		return nil
+	}
+	return nil
 }
 
 // reach is how far back a window may reach that is made from nothing: by its span, and by the number of its ids.

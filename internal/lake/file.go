@@ -72,25 +72,30 @@ func (f *newFile) Write(b []byte) (int, error) {
 // finish makes the file's content durable, gives it its name and describes it for a manifest. The name is durable with the
 // commit, before its catalog row. After an error the file is still to be discarded.
 func (f *newFile) finish(stats *rowfile.Stats) (iceberg.DataFile, error) {
+	if err := f.settle(); err != nil {
+		return nil, err
+	}
+	return f.s.describe(catalog.Location(f.path), f.day, f.size, stats)
+}
+
+// settle is finish for a file that is described already.
+func (f *newFile) settle() error {
 	out := f.out
 	f.out = nil
 	if err := out.Close(); err != nil {
-		return nil, fmt.Errorf("write lake file %s: %w", f.path, err)
+		return fmt.Errorf("write lake file %s: %w", f.path, err)
 	}
 	sums := sums{whole: f.sum}
 	var err error
 	if sums.footer, err = footerSum(f.s.l.o.FS, f.path, f.size); err != nil {
-		return nil, err
+		return err
 	}
 	to := f.stem + sums.String() + parquetExt
 	if err := f.s.l.catalog.IO().Rename(f.path, to); err != nil {
-		return nil, fmt.Errorf("name lake file %s: %w", to, err)
+		return fmt.Errorf("name lake file %s: %w", to, err)
 	}
 	f.path = to
-	if err := f.s.l.verifier.trust(to); err != nil {
-		return nil, err
-	}
-	return f.s.describe(catalog.Location(to), f.day, f.size, stats)
+	return f.s.l.verifier.trust(to)
 }
 
 // release says that the file is no longer being written: a commit names it, or the process gives it up to the sweeper. A file
@@ -121,14 +126,15 @@ func (l *Lake) setWriting(stem string, on bool) {
 	}
 }
 
-// beingWritten reports whether a file, by whichever of its names, is on its way and no commit names it yet. Who removes files that
+// beingWritten reports whether a file, by whichever of its names, is on its way and no commit names it yet, or is being read by a
+// backup. Who removes files that
 // no snapshot names asks, in this order: which files are there, whether each is being written, and only then which files the
 // tables name; a file that a commit named in between is then seen to be named. Safe for concurrent use.
 func (l *Lake) beingWritten(path string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, yes := l.writing[stemOf(path)]
-	return yes
+	return yes || l.held[path] > 0
 }
 
 // stemLen is the length of <from>-<random>, sixteen hexadecimal digits each.

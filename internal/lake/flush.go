@@ -98,6 +98,8 @@ func (w *Writer) trim(before uint64) error {
 }
 
 func (w *Writer) flushDead(ctx context.Context, sp span) (committed bool, err error) {
+	w.dead.flushing.Lock()
+	defer w.dead.flushing.Unlock()
 	position, err := w.dead.position(w.log)
 	if err != nil {
 		return false, err
@@ -130,6 +132,11 @@ func (w *Writer) flushDead(ctx context.Context, sp span) (committed bool, err er
 func (w *Writer) flushSource(ctx context.Context, name string, sp span) (committed bool, err error) {
 	s, err := w.source(ctx, name)
 	if err != nil {
+		return false, err
+	}
+	s.flushing.Lock() // rows that are restored from now on would not be known
+	defer s.flushing.Unlock()
+	if err := s.catchUp(w.log); err != nil {
 		return false, err
 	}
 	position, err := s.position(w.log)

@@ -127,6 +127,9 @@ type Lake struct {
 	mu      sync.Mutex
 	stores  map[string]*store   // by table
 	writing map[string]struct{} // data files on their way, by path without checksums
+	held    map[string]int      // data files that a backup reads, by path
+
+	backing sync.Mutex // held while a backup or a restore is going on
 }
 
 // Open opens or makes the lake, with the tables of the configured sources and that of dead letters.
@@ -144,7 +147,7 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 	}
 	l := &Lake{
 		o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache(), verifier: newVerifier(o.FS),
-		stores: map[string]*store{}, writing: map[string]struct{}{},
+		stores: map[string]*store{}, writing: map[string]struct{}{}, held: map[string]int{},
 	}
 	if err := mend(ctx, o, c); err != nil {
 		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())

@@ -182,7 +182,6 @@ func (m *moved) lookAt(mf iceberg.ManifestFile, files movedIO, o Options, missin
 			return err
 		}
 		info, err := o.FS.Stat(path)
-		missing.files++
 		switch {
 		case missing.note(at, err):
 		case err != nil:
@@ -196,7 +195,6 @@ func (m *moved) lookAt(mf iceberg.ManifestFile, files movedIO, o Options, missin
 
 // absent collects what is not there.
 type absent struct {
-	files int // that were looked for
 	n     int
 	first []string
 }
@@ -227,12 +225,17 @@ func (a *absent) err(dir, from string) error {
 	if a.n == 0 {
 		return nil
 	}
-	more := ""
+	return fmt.Errorf("%w: it was moved or copied from %s to %s, and %d files are missing or cut short there: %s; copy all of the data folder "+
+		"again while Firth is stopped, or set lake.url to where the files are", ErrIncomplete, filepath.Dir(from), dir, a.n, a.list())
+}
+
+// list names the first missing files.
+func (a *absent) list() string {
+	out := strings.Join(a.first, ", ")
 	if a.n > len(a.first) {
-		more = fmt.Sprintf(" and %d more", a.n-len(a.first))
+		out += fmt.Sprintf(" and %d more", a.n-len(a.first))
 	}
-	return fmt.Errorf("%w: it was moved or copied from %s to %s, and %d files are missing or cut short there: %s%s; copy all of the data folder "+
-		"again while Firth is stopped, or set lake.url to where the files are", ErrIncomplete, filepath.Dir(from), dir, a.n, strings.Join(a.first, ", "), more)
+	return out
 }
 
 // checkPlace is what a process does that only reads: it cannot mend.

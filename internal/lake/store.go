@@ -20,6 +20,7 @@ type store struct {
 	l    *Lake
 	name string
 
+	flushing   sync.Mutex // held by a flush from what it knows of the table to its commit; taken before committing
 	committing sync.Mutex // held while a commit is made: a few milliseconds
 
 	mu    sync.Mutex
