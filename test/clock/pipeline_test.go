@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -70,7 +71,6 @@ func TestStep(t *testing.T) {
 const (
 	sourceName = "clock"
 	writeKey   = "clock-key"
-	grace      = 3 * time.Second
 )
 
 // pipeline is the server's parts wired as the server wires them, but with a clock that can be set, and in one process.
@@ -94,6 +94,7 @@ type pipeline struct {
 type settings struct {
 	window time.Duration // of dedup
 	keep   time.Duration
+	grace  time.Duration // of the sweeper; 3 s where it is left out
 }
 
 // run opens the data folder and lets everything run until stop.
@@ -148,7 +149,7 @@ func (p *pipeline) open(dir string, c *clock, o settings) (err error) {
 	}
 	p.writer = p.lake.Writer(records{p.journal}, &decoder{})
 	p.merger = p.lake.Merger(lake.MergeOptions{SmallEvery: 300 * time.Millisecond, LargeEvery: time.Second, Temp: at("tmp")})
-	p.tender = p.lake.Tender(lake.TendOptions{Every: time.Second, Grace: grace, Keep: o.keep})
+	p.tender = p.lake.Tender(lake.TendOptions{Every: time.Second, Grace: cmp.Or(o.grace, 3*time.Second), Keep: o.keep})
 	p.handler, err = collect.New(p.journal, collect.Options{Sources: []collect.Source{{Name: sourceName, Keys: []string{writeKey}}}, Now: c.Now})
 	if err != nil {
 		return err
@@ -169,7 +170,7 @@ func (p *pipeline) open(dir string, c *clock, o settings) (err error) {
 }
 
 func (p *pipeline) routes() http.Handler {
-	answers := api.New(query.New(p.db, query.Options{Deadline: grace - time.Second, Concurrent: 4}), nil)
+	answers := api.New(query.New(p.db, query.Options{Deadline: 2 * time.Second, Concurrent: 4}), nil)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/api/") {
 			answers.ServeHTTP(w, r)

@@ -262,7 +262,7 @@ func (w *Window) Add(rows []Seen, position uint64) error {
 		w.put(r)
 	}
 	w.covered[w.o.Log] = max(w.covered[w.o.Log], position)
-	old := len(w.current) > 0 && w.newest-w.oldest > w.o.Span.Microseconds()/8
+	old := len(w.current) > 0 && w.newest-w.oldest > w.generationSpan()
 	if len(w.current) >= w.generationIDs() || old {
 		return w.Seal()
 	}
@@ -315,10 +315,9 @@ func (w *Window) write(log string, ids map[ID]uint64) error {
 
 // expire takes generations out of the window; sweep removes their files once the manifest no longer names them.
 func (w *Window) expire() error {
-	limit := w.newest - w.o.Span.Microseconds()
 	for len(w.sealed) > 0 {
 		g := w.sealed[0]
-		if g.header.maxReceived >= limit && w.IDs() <= int64(w.o.IDs) {
+		if w.age() <= w.o.Span.Microseconds() && w.IDs() <= int64(w.o.IDs) {
 			return nil
 		}
 		w.start = max(w.start, g.header.maxReceived+1)
@@ -329,6 +328,22 @@ func (w *Window) expire() error {
 	}
 	return nil
 }
+
+// age is for how long ids have come in since the oldest generation was sealed, in microseconds of received_at. A clock that was set
+// a day forward makes nobody forget what was sent a moment ago: of the time from one generation to the next no more counts
+// than two generations usually last. So after a quiet time the window reaches further back than it must.
+func (w *Window) age() int64 {
+	most := 2 * w.generationSpan()
+	last, age := w.sealed[0].header.maxReceived, int64(0)
+	for _, g := range w.sealed[1:] {
+		age += min(max(g.header.maxReceived-last, 0), most)
+		last = max(last, g.header.maxReceived)
+	}
+	return age + min(max(w.newest-last, 0), most)
+}
+
+// generationSpan is how long ids are gathered before they are sealed, in microseconds.
+func (w *Window) generationSpan() int64 { return w.o.Span.Microseconds() / 8 }
 
 // Close seals what is in memory, so that the next start has nothing to read, and closes the files.
 func (w *Window) Close() error {

@@ -231,6 +231,33 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// TestClockSetForward: time that passed in no time makes nobody forget.
+func TestClockSetForward(t *testing.T) {
+	o := options(disktest.New())
+	o.Span = 1000 * time.Microsecond
+	w := mustOpen(t, o, nil)
+	w.Refill(Always)
+	if err := w.Refilled(nil); err != nil {
+		t.Fatal(err)
+	}
+	at := int64(0)
+	for i := range 30 {
+		if at += 20; i == 25 {
+			at += 5000
+		}
+		if err := w.Add([]Seen{{id(i), uint64(i), at}}, uint64(i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := map[int]bool{}
+	if err := w.Find([]ID{id(0), id(10), id(24), id(29)}, func(i int, _ uint64) { got[i] = true }); err != nil || len(got) != 4 {
+		t.Errorf("found %v of 4 ids, %v", got, err)
+	}
+	if w.Start() != Always {
+		t.Errorf("the window starts at %d", w.Start())
+	}
+}
+
 // TestFixture opens the files that the first version wrote.
 func TestFixture(t *testing.T) {
 	dir := filepath.Join("testdata", "v1")
