@@ -2,6 +2,7 @@ package lake
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -63,7 +64,7 @@ func (t *Tender) retain(ctx context.Context, name string, now time.Time, byHand 
 		return dropFiles(ctx, tx, w.s, files, before)
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, w.s.reload(ctx))
 	}
 	var rows int64
 	for _, f := range files {
@@ -129,11 +130,15 @@ func (t *Tender) pack(ctx context.Context, name string, byHand bool, progress fu
 		return nil
 	}
 	progress(TendProgress{Step: "manifests", Table: name})
-	return w.s.change(ctx, "manifests", func(_ *table.Table, tx *table.Transaction) error {
+	err = w.s.change(ctx, "manifests", func(_ *table.Table, tx *table.Transaction) error {
 		result, err := tx.RewriteManifests(ctx, table.WithRewriteManifestPredicate(small))
 		if err == nil && !result.IsNoOp() {
 			report.ManifestsAfter += int64(len(result.AddedManifests) - len(result.RewrittenManifests))
 		}
 		return err
 	})
+	if err != nil {
+		return errors.Join(err, w.s.reload(ctx))
+	}
+	return nil
 }
