@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -44,6 +45,7 @@ type fake struct {
 	ids  map[string]bool
 	log  *os.File
 	lake *os.File
+	off  string // how its answers are off: "lost", "doubled" or "same id"
 }
 
 func serveFake(config string) error {
@@ -60,7 +62,7 @@ func serveFake(config string) error {
 			data = v
 		}
 	}
-	f := &fake{ids: map[string]bool{}}
+	f := &fake{ids: map[string]bool{}, off: os.Getenv("BENCH_TEST_OFF")}
 	for _, file := range []struct {
 		path string
 		to   **os.File
@@ -78,6 +80,9 @@ func serveFake(config string) error {
 	mux.HandleFunc("POST /v1/batch", f.take)
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("POST /api/sql", f.sql)
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "# TYPE firth_lake_bytes_total counter\nfirth_lake_bytes_total 1000\n")
+	})
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
@@ -153,7 +158,43 @@ func (f *fake) sql(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, _ = fmt.Fprintf(w, `{"columns":[{"name":"count","type":"BIGINT"}],"rows":[[%d]]}`, len(f.ids))
+	n := len(f.ids)
+	switch {
+	case f.off == "lost" && n > 0, f.off == "same id" && strings.Contains(q.SQL, "DISTINCT"):
+		n--
+	case f.off == "doubled" && n > 0:
+		n++
+	}
+	_, _ = fmt.Fprintf(w, `{"columns":[{"name":"count","type":"BIGINT"}],"rows":[[%d]]}`, n)
+}
+
+// A benchmark whose server loses or doubles rows says so and fails, after it has printed what it measured.
+func TestWrongResultsFail(t *testing.T) {
+	for _, tt := range []struct{ off, says string }{
+		{"", ""},
+		{"lost", "acknowledged events"},
+		{"doubled", "acknowledged events"},
+		{"same id", "different ids"},
+	} {
+		t.Run(tt.off, func(t *testing.T) {
+			o := testOptions(t)
+			t.Setenv("BENCH_TEST_OFF", tt.off)
+			var out bytes.Buffer
+			o.Out = &out
+			err := Soak(t.Context(), SoakOptions{
+				Setup: o.Setup, Rate: 200, Batch: 2, Connections: 2, Duration: 300 * time.Millisecond, Drain: time.Second, Every: time.Second,
+			})
+			if tt.says == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if !errors.Is(err, ErrWrong) || !strings.Contains(out.String(), "! WRONG: ") || !strings.Contains(out.String(), tt.says) {
+				t.Errorf("error %v, printed %s", err, out.String())
+			}
+		})
+	}
 }
 
 // testOptions runs the test binary in every role.
