@@ -130,10 +130,7 @@ func (f *filled) load(ctx context.Context) (l loaded, err error) {
 	w := &arrivals{goal: int64(f.rows)}
 	if _, err := poll(ctx, 50*time.Millisecond, f.drain, func() (bool, error) {
 		n, err := s.count(ctx, "SELECT count(*) FROM "+sourceName+".tracks")
-		if err != nil {
-			return false, nil // the table is made by the first load
-		}
-		return w.note(n, time.Now()), nil
+		return err == nil && w.note(n, time.Now()), nil // the table is made by the first load
 	}); err != nil {
 		return l, err
 	}

@@ -121,11 +121,9 @@ func (p *prober) watch(ctx context.Context, place int, sql string, every time.Du
 			return false, nil
 		}
 		began := time.Now()
-		n, err := p.server.count(ctx, sql)
-		if err != nil {
-			return false, nil
+		if n, err := p.server.count(ctx, sql); err == nil {
+			p.note(place, n, began, time.Now())
 		}
-		p.note(place, n, began, time.Now())
 		return false, nil
 	})
 	return err
