@@ -82,6 +82,11 @@ func (l *Lake) Merger(o MergeOptions) *Merger {
 
 // Run merges until the context ends. Errors are shown by State and the merge is tried again.
 func (m *Merger) Run(ctx context.Context) error {
+	return m.apart(func() error { return m.run(ctx) })
+}
+
+// apart runs fn in a goroutine of its own, with a thread of low priority.
+func (m *Merger) apart(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		defer func() {
@@ -90,7 +95,7 @@ func (m *Merger) Run(ctx context.Context) error {
 				done <- fmt.Errorf("mergers: %v", r)
 			}
 		}()
-		m.thread(func() { done <- m.run(ctx) })
+		m.thread(func() { done <- fn() })
 	}()
 	return <-done
 }
@@ -231,9 +236,7 @@ type MergeReport struct {
 func (m *Merger) Merge(ctx context.Context, which MergeKind, source string, progress func(MergeProgress)) (MergeReport, error) {
 	var r MergeReport
 	began := m.l.o.Now()
-	failed := make(chan error, 1)
-	go m.thread(func() { failed <- m.byHand(ctx, which, source, &r, progress) })
-	err := <-failed
+	err := m.apart(func() error { return m.byHand(ctx, which, source, &r, progress) })
 	r.Took = m.l.o.Now().Sub(began)
 	return r, err
 }

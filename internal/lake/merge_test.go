@@ -18,24 +18,33 @@ import (
 // mergeEnv is a lake whose files are put into the tables directly, past the writer and its window: so with duplicates.
 type mergeEnv struct {
 	*lakeEnv
-	l *Lake
+	l    *Lake
+	hook func(step string) error // told of each durable step, when set
 }
 
 func newMergeEnv(t testing.TB) *mergeEnv {
 	e := &mergeEnv{lakeEnv: newEnv(t)}
 	e.open()
+	t.Cleanup(e.close)
 	return e
 }
 
 func (e *mergeEnv) open() {
 	e.t.Helper()
+	e.o.step = func(name string) error {
+		if e.hook != nil {
+			return e.hook(name)
+		}
+		return nil
+	}
 	l, err := Open(context.Background(), e.o)
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	e.l = l
-	e.t.Cleanup(func() { closeIt(e.t, l) })
 }
+
+func (e *mergeEnv) close() { closeIt(e.t, e.l) }
 
 // put commits one flush of calls, a file a day.
 func (e *mergeEnv) put(source string, calls []*event.Call) {
