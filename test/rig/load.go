@@ -29,8 +29,10 @@ type Load struct {
 	Pause  time.Duration // of a sender between two batches
 	Resend float64       // share of batches after which an old one is sent once more, although it was acknowledged
 	Pad    int           // bytes of text in each event
+	Age    time.Duration // how old the events are when they are sent
 
 	server  *Server
+	prefix  string
 	senders []*sender
 	running sync.WaitGroup
 	stop    context.CancelFunc
@@ -53,9 +55,14 @@ type sender struct {
 
 // NewLoad makes a load of so many senders for a source of the server; the seed decides what is sent twice.
 func NewLoad(s *Server, source, key string, senders int, seed uint64) *Load {
-	l := &Load{Source: source, Key: key, Batch: 10, server: s}
+	return NewNamedLoad(s, "s", source, key, senders, seed)
+}
+
+// NewNamedLoad is NewLoad with a prefix of the senders' names, for several loads of one source; none may begin with another.
+func NewNamedLoad(s *Server, prefix, source, key string, senders int, seed uint64) *Load {
+	l := &Load{Source: source, Key: key, Batch: 10, server: s, prefix: prefix}
 	for i := range senders {
-		l.senders = append(l.senders, &sender{name: fmt.Sprintf("s%d", i), random: rand.New(rand.NewPCG(seed, uint64(i)+1))})
+		l.senders = append(l.senders, &sender{name: fmt.Sprintf("%s%d", prefix, i), random: rand.New(rand.NewPCG(seed, uint64(i)+1))})
 	}
 	return l
 }
@@ -63,8 +70,8 @@ func NewLoad(s *Server, source, key string, senders int, seed uint64) *Load {
 // Fork is a load for another server that has what this one was acknowledged so far: its numbers go on from there. This load
 // must not be started.
 func (l *Load) Fork(s *Server) *Load {
-	out := NewLoad(s, l.Source, l.Key, len(l.senders), 0)
-	out.Batch, out.Pause, out.Resend, out.Pad = l.Batch, l.Pause, l.Resend, l.Pad
+	out := NewNamedLoad(s, l.prefix, l.Source, l.Key, len(l.senders), 0)
+	out.Batch, out.Pause, out.Resend, out.Pad, out.Age = l.Batch, l.Pause, l.Resend, l.Pad, l.Age
 	for i, from := range l.senders {
 		to := out.senders[i]
 		to.random = rand.New(rand.NewPCG(from.random.Uint64(), 0))
@@ -207,8 +214,9 @@ func (l *Load) send(ctx context.Context, body []byte) bool {
 
 func (l *Load) body(s *sender, batch int) []byte {
 	var b strings.Builder
-	at := s.first[batch].UTC().Format("2006-01-02T15:04:05.000Z")
-	fmt.Fprintf(&b, `{"sentAt":%q,"batch":[`, at)
+	const layout = "2006-01-02T15:04:05.000Z"
+	at := s.first[batch].Add(-l.Age).UTC().Format(layout)
+	fmt.Fprintf(&b, `{"sentAt":%q,"batch":[`, s.first[batch].UTC().Format(layout))
 	pad := strings.Repeat("x", l.Pad)
 	for i := range l.Batch {
 		n := batch*l.Batch + i
@@ -293,7 +301,7 @@ func (l *Load) question(relation string) string {
 		}
 		from = "(" + strings.Join(parts, " UNION ALL ") + ")"
 	}
-	return fmt.Sprintf("SELECT split_part(%[1]s, '-', 1), count(*), count(DISTINCT %[1]s), max(split_part(%[1]s, '-', 2)::BIGINT) FROM %[2]s GROUP BY 1", id, from)
+	return fmt.Sprintf("SELECT split_part(%[1]s, '-', 1), count(*), count(DISTINCT %[1]s), max(split_part(%[1]s, '-', 2)::BIGINT) FROM %[2]s WHERE %[1]s LIKE '%[3]s%%' GROUP BY 1", id, from, l.prefix)
 }
 
 // Settle waits until lake and typed tables hold all that was acknowledged, each event once, and nothing else. The senders
@@ -301,7 +309,17 @@ func (l *Load) question(relation string) string {
 func (l *Load) Settle(patience time.Duration) {
 	t := l.server.t
 	t.Helper()
-	for _, relation := range []string{Lake, Tracks, Events} {
+	l.SettleIn(patience, Lake, Tracks, Events)
+	if n, err := l.server.Count(`SELECT count(*) FROM firth.dead_letters`); err != nil || n != 0 {
+		t.Errorf("dead letters: %d, %v", n, err)
+	}
+}
+
+// SettleIn is Settle for some of the relations.
+func (l *Load) SettleIn(patience time.Duration, relations ...string) {
+	t := l.server.t
+	t.Helper()
+	for _, relation := range relations {
 		var wrong *WrongError
 		l.server.Eventually(patience, relation+" to hold what was acknowledged", func() error {
 			seen, err := l.See(relation)
@@ -321,9 +339,6 @@ func (l *Load) Settle(patience time.Duration) {
 			}
 			return nil
 		})
-	}
-	if n, err := l.server.Count(`SELECT count(*) FROM firth.dead_letters`); err != nil || n != 0 {
-		t.Errorf("dead letters: %d, %v", n, err)
 	}
 }
 

@@ -159,6 +159,36 @@ func (s *Server) Wait(patience time.Duration) (code int, ended bool) {
 	}
 }
 
+// Run runs another command of the binary with the server's configuration and returns what it printed.
+func (s *Server) Run(args ...string) (stdout string, err error) {
+	cmd := exec.CommandContext(s.t.Context(), s.bin, append(args, "-c", filepath.Join(s.Dir, "firth.yaml"))...)
+	var out, problem bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problem
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("firth %s: %w: %s", strings.Join(args, " "), err, &problem)
+	}
+	return out.String(), nil
+}
+
+// Metric is a number of /metrics that has no labels.
+func (s *Server) Metric(name string) (float64, error) {
+	r, err := http.Get(s.URL + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return 0, fmt.Errorf("/metrics has no %s", name)
+}
+
 // Log is what the server has written to its log since an earlier length of it.
 func (s *Server) Log(from int) string {
 	s.t.Helper()
