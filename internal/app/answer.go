@@ -33,9 +33,9 @@ func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.
 	if err := ensureFolders(dir.temp(), lakeDir); err != nil {
 		return nil, err
 	}
-	reader, err := lake.OpenReader(ctx, dir.catalog())
+	reader, err := lake.OpenReaderIn(ctx, dir.catalog(), lakeDir)
 	if err != nil {
-		return nil, fmt.Errorf("open lake: %w", err)
+		return nil, lakeHint(fmt.Errorf("open lake: %w", err))
 	}
 	db, err := duckdb.Open(ctx, dir.warehouse(), duckdb.Options{Memory: int64(cfg.Query.Memory), LakeDir: lakeDir, TempDir: dir.temp()})
 	if err != nil {

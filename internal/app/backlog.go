@@ -8,12 +8,20 @@ import (
 	"firth/internal/journal"
 )
 
+// outcomeFull is the code of the tracking API's answer while the journal is full.
+const outcomeFull = "journal_full"
+
 // backlog looks at what waits for the lake.
 func (p *parent) backlog() backlog {
 	j, w := p.journal.Stats(), p.writer.Stats()
 	b := backlog{
 		Used: j.Bytes, Budget: j.MaxBytes, Refusal: j.Err, RefusalHint: j.Hint,
 		Lake: p.writer.State(), Flush: w.FlushTime, Every: time.Duration(p.cfg.Lake.Flush.Every),
+	}
+	for outcome, n := range p.collect.Metrics().Requests() {
+		if outcome == outcomeFull {
+			b.Refused = n
+		}
 	}
 	position := max(w.Position, j.Oldest)
 	if j.Next <= position {
@@ -28,8 +36,8 @@ func (p *parent) backlog() backlog {
 
 // upstream is what the answering half is told of this one.
 func (p *parent) upstream() upstream {
-	b := p.backlog()
-	return upstream{FlushLagSeconds: b.Lag.Seconds(), PendingEvents: int64(b.Events)}
+	b, m := p.backlog(), p.merger.Stats()
+	return upstream{FlushLagSeconds: b.Lag.Seconds(), PendingEvents: int64(b.Events), MergeWaitingFiles: m.WaitingFiles, MergeLagSeconds: p.mergeLag(m).Seconds()}
 }
 
 // oldest is when the oldest record that is not in the lake was received. Where the lake's writer has not come to it yet, which is

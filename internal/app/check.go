@@ -90,7 +90,7 @@ func check(ctx context.Context, path string) []Finding {
 	}
 	lock, err := lockFolder(dir)
 	if errors.Is(err, ErrLocked) {
-		return append(out, Finding{What: "data folder", OK: true, Found: "a server runs on it: " + dir}, running(ctx, cfg))
+		return append(out, Finding{What: "data folder", OK: true, Found: "a server runs on it: " + dir}, running(ctx, cfg), tables(ctx, cfg, folders{dir}))
 	}
 	if err != nil {
 		return append(out, Finding{What: "data folder", Found: err.Error(), Hint: "choose a folder that this user may write, in data:"})
@@ -99,7 +99,7 @@ func check(ctx context.Context, path string) []Finding {
 	out = append(out, Finding{What: "data folder", OK: true, Found: dir})
 	out = append(out, writable(cfg)...)
 	out = append(out, addresses(ctx, cfg)...)
-	return append(out, openable(ctx, cfg, folders{dir}))
+	return append(out, tables(ctx, cfg, folders{dir}), openable(ctx, cfg, folders{dir}))
 }
 
 // split takes joined errors apart.

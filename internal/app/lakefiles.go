@@ -72,16 +72,20 @@ func LakeFiles(ctx context.Context, o LakeOptions) error {
 
 // openReader opens the lake of the configuration for reading.
 func (o *LakeOptions) openReader(ctx context.Context) (*lake.Reader, error) {
-	_, dir, err := o.where()
+	cfg, dir, err := o.where()
 	if err != nil {
 		return nil, err
+	}
+	lakeDir, err := cfg.LakeDir()
+	if err != nil {
+		return nil, fmt.Errorf("find lake folder: %w", err)
 	}
 	if _, err := os.Stat(dir.catalog()); errors.Is(err, os.ErrNotExist) {
 		return nil, emptyFolder(dir.root)
 	}
-	reader, err := lake.OpenReader(ctx, dir.catalog())
+	reader, err := lake.OpenReaderIn(ctx, dir.catalog(), lakeDir)
 	if err != nil {
-		return nil, fmt.Errorf("open lake: %w", err)
+		return nil, lakeHint(fmt.Errorf("open lake: %w", err))
 	}
 	return reader, nil
 }

@@ -23,7 +23,9 @@ const (
 
 // lakeTools are what works on the lake at a person's request, in the server and in a command alike.
 type lakeTools struct {
-	lake *lake.Lake
+	lake   *lake.Lake
+	merger *lake.Merger
+	tender *lake.Tender
 	// settle brings what the journal holds into the lake.
 	settle func(ctx context.Context, progress func(progress)) error
 	// close gives up what a command has opened; in the server the parent does that.
@@ -66,9 +68,9 @@ func openLakeTools(ctx context.Context, cfg *config.Config, dir folders, log *sl
 	}
 	l, err := lake.Open(ctx, lakeOptions(cfg, dir, lakeDir, log))
 	if err != nil {
-		return nil, fmt.Errorf("open lake: %w", err)
+		return nil, lakeHint(err)
 	}
-	t := &lakeTools{lake: l, close: l.Close}
+	t := &lakeTools{lake: l, merger: l.Merger(mergeOptions(cfg, dir)), tender: l.Tender(tendOptions(cfg)), close: l.Close}
 	t.settle = func(ctx context.Context, show func(progress)) error { return settleFolder(ctx, l, dir, show) }
 	return t, nil
 }
@@ -115,5 +117,51 @@ func settleWriter(ctx context.Context, j *journal.Journal, w *lake.Writer, show 
 
 // jobs are the jobs by name.
 func (t *lakeTools) jobs() map[string]lakeJob {
-	return map[string]lakeJob{}
+	return map[string]lakeJob{jobMerge: t.merge, jobExpire: t.expire, jobBackup: t.backup, jobRestore: t.restore}
+}
+
+func (t *lakeTools) merge(ctx context.Context, o lakeOrder, show func(progress)) (any, error) {
+	which := map[string]lake.MergeKind{"small": lake.MergeSmall, "large": lake.MergeLarge, "all": lake.MergeAll}[o.Which]
+	show(progress{Stage: "look for files to merge"})
+	done := int64(0)
+	r, err := t.merger.Merge(ctx, which, o.Source, func(p lake.MergeProgress) {
+		done += int64(p.Files)
+		show(progress{Stage: "merge " + p.Table, Done: done, Total: done + int64(max(p.Left, 0)), Unit: "files"})
+	})
+	if errors.Is(err, lake.ErrNoTable) {
+		return nil, hint(fmt.Errorf("the lake has no table %s", o.Source), "firth lake files lists the tables")
+	}
+	return reportOfMerge(r), err
+}
+
+func (t *lakeTools) expire(ctx context.Context, _ lakeOrder, show func(progress)) (any, error) {
+	began := time.Now()
+	stages := map[string]string{"retain": "drop old days of", "manifests": "pack the metadata of", "look": "look for files that nothing names in", "sweep": "remove files of"}
+	r, err := t.tender.Expire(ctx, func(p lake.TendProgress) {
+		stage := stages[p.Step]
+		if stage == "" {
+			stage = p.Step
+		}
+		if p.Table == "" {
+			p.Table = "all tables"
+		}
+		show(progress{Stage: stage + " " + p.Table, Done: p.Done, Total: p.Total, Unit: "files"})
+	})
+	return reportOfExpire(r, time.Since(began)), err
+}
+
+// mergeOptions are the settings of the mergers.
+func mergeOptions(cfg *config.Config, dir folders) lake.MergeOptions {
+	m := cfg.Lake.Merge
+	return lake.MergeOptions{
+		SmallEvery: time.Duration(m.Small.Every), SmallBytes: int64(m.Small.Bytes), SmallFiles: m.Small.Files,
+		LargeEvery: time.Duration(m.Large.Every), LargeBytes: int64(m.Large.Bytes),
+		Memory: int64(m.Memory), Temp: dir.temp(), Nice: mergeNice,
+	}
+}
+
+// tendOptions are the settings of retention and sweeper. A short grace, which tests have, asks for frequent rounds.
+func tendOptions(cfg *config.Config) lake.TendOptions {
+	grace := time.Duration(cfg.Lake.Grace)
+	return lake.TendOptions{Every: min(lake.DefaultTendEvery, max(grace/3, 100*time.Millisecond)), Grace: grace, Keep: time.Duration(cfg.Lake.Keep)}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -69,7 +70,7 @@ func (p *parent) metrics() http.Handler {
 	count := func(name, help string, read func() float64) *gauge {
 		return &gauge{name: name, help: help, counter: true, read: one(read)}
 	}
-	return metricsHandler([]prometheus.Collector{
+	own := []prometheus.Collector{
 		&gauge{name: "firth_requests_total", help: "Answered requests by outcome.", counter: true, labels: []string{"outcome"}, read: func(set func(float64, ...string)) {
 			for outcome, n := range m.Requests() {
 				set(float64(n), outcome)
@@ -118,5 +119,6 @@ func (p *parent) metrics() http.Handler {
 			}
 			return float64(p.child.restarts.Load())
 		})},
-	})
+	}
+	return metricsHandler(slices.Concat(own, p.lagMetrics(), p.mergeMetrics(), p.tendMetrics()))
 }

@@ -29,6 +29,10 @@ type parent struct {
 	journal  *journal.Journal
 	lake     *lake.Lake
 	writer   *lake.Writer
+	merger   *lake.Merger // whether it runs by itself or only when it is told to
+	tender   *lake.Tender
+	beside   []*sideline // those of the two that run by themselves
+	control  *control
 	collect  *collect.Handler
 	front    http.Handler
 	child    *child // nil where the answering half is left out
@@ -42,6 +46,9 @@ type parent struct {
 
 // flushNice is the niceness of the thread that writes the lake: answering an SDK comes first.
 const flushNice = 10
+
+// mergeNice is that of the threads that merge, which come after the flush.
+const mergeNice = 15
 
 // childGrace is how long the child may take to load the last rows after the stop.
 const childGrace = 30 * time.Second
@@ -68,9 +75,18 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	}
 	p.lake, err = lake.Open(ctx, lakeOptions(cfg, dir, lakeDir, log))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open lake: %w", err), p.journal.Close())
+		return nil, errors.Join(lakeHint(err), p.journal.Close())
 	}
 	p.writer = p.lake.Writer(logCursor{p.journal, p.lag}, newCallDecoder())
+	p.merger, p.tender = p.lake.Merger(mergeOptions(cfg, dir)), p.lake.Tender(tendOptions(cfg))
+	if !cfg.Lake.Merge.Off {
+		p.beside = append(p.beside, newSideline("merge", p.merger.Run, p.merger.State, log))
+	}
+	p.beside = append(p.beside, newSideline("tend", p.tender.Run, p.tender.State, log))
+	tools := lakeTools{lake: p.lake, merger: p.merger, tender: p.tender, settle: func(ctx context.Context, show func(progress)) error {
+		return settleWriter(ctx, p.journal, p.writer, show)
+	}}
+	p.control = newControl(dir.control(), tools.jobs(), log)
 	p.collect, err = collect.New(p.journal, collectOptions(cfg, log))
 	if err != nil {
 		return nil, errors.Join(err, p.close())
@@ -122,12 +138,23 @@ func (p *parent) ready(context.Context) (bool, []state.Component) {
 	if p.stopping.Load() {
 		door.State, door.Error = state.Stopping, ""
 	}
-	w := p.writer.State()
-	list := []state.Component{door, log, {Name: w.Name, State: w.State, Error: w.Error, Hint: w.Hint}}
+	list := []state.Component{door, log, componentOf(p.writer.State())}
+	for _, s := range p.beside {
+		list = append(list, s.component())
+	}
 	if p.child != nil {
 		list = append(list, p.poll.components()...)
 	}
 	return door.State == state.OK, list
+}
+
+// componentOf says in the words of /readyz how a part of the lake is.
+func componentOf(s lake.State) state.Component {
+	c := state.Component{Name: s.Name, State: s.State, Error: s.Error, Hint: s.Hint}
+	if s.State == lake.StateFailing {
+		c.State = state.Failed
+	}
+	return c
 }
 
 func sourceNames(cfg *config.Config) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,12 +19,14 @@ type pressure struct {
 	log  *slog.Logger
 	now  func() time.Time
 
-	mu     sync.Mutex
-	behind bool // said so, and not healed yet
-	full   bool
-	at     time.Time // of the last look
-	used   int64     // then
-	growth float64   // bytes a second, smoothed
+	mu      sync.Mutex
+	behind  bool      // said so, and not healed yet
+	full    bool      // said that writes are refused, and it is not long ago that one was
+	counted int64     // refused calls by the last look
+	refused time.Time // when there was one
+	at      time.Time // of the last look
+	used    int64     // then
+	growth  float64   // bytes a second, smoothed
 }
 
 // backlog is what waits between the door and the lake at one moment.
@@ -33,10 +36,10 @@ type backlog struct {
 	Lag          time.Duration // since the oldest of them was received
 	Refusal      error         // why the journal takes no more; nil: it does
 	RefusalHint  string
+	Refused      int64 // calls so far that were refused because the journal was full
 
 	Lake         lake.State
 	Flush, Every time.Duration // of the last flush, and the configured interval
-	Merging      bool
 }
 
 const (
@@ -45,6 +48,8 @@ const (
 	almostFull = 0.9             // whatever the lag
 	healedUse  = 0.4             // below which it has caught up
 	lookEvery  = time.Second
+	// acceptedFor is how long no write was refused until that is said: at the budget's end small calls still find room.
+	acceptedFor = 10 * time.Second
 )
 
 func (b backlog) use() float64 {
@@ -62,11 +67,8 @@ func (b backlog) slow(shrinks bool) (why, hint string) {
 	case b.Lake.State == lake.StateStarting:
 		return "the lake is still being opened", ""
 	case b.Flush > 3*b.Every:
-		why = fmt.Sprintf("the lake's disk is slow: the last flush took %s and one is due every %s", spanText(b.Flush), b.Every)
-		if b.Merging {
-			why += "; a merge is under way beside it"
-		}
-		return why, "look at what else works on the disk of lake.url:, or give it a faster one; merge: false in lake: switches merging off for a while"
+		why = fmt.Sprintf("the lake is slow: the last flush took %s and one is due every %s", spanText(b.Flush), b.Every)
+		return why, "look at what else works on the disk of lake.url: and on the processors; lake: { merge: false } switches merging off for a while"
 	}
 	if shrinks {
 		return "the lake works through it", ""
@@ -98,7 +100,12 @@ func (p *pressure) turn(b backlog) {
 	}
 	p.at, p.used = now, b.Used
 	wasBehind, wasFull := p.behind, p.full
-	p.full = b.Refusal != nil
+	if b.Refusal != nil || b.Refused > p.counted {
+		p.full, p.refused = true, now
+	} else if now.Sub(p.refused) >= acceptedFor {
+		p.full = false
+	}
+	p.counted = b.Refused
 	switch use := b.use(); {
 	case p.full, use >= almostFull, use >= behindUse && b.Lag >= behindLag:
 		p.behind = true
@@ -158,5 +165,5 @@ func sentences(a, b string) string {
 	if a == "" || b == "" {
 		return a + b
 	}
-	return a + "; " + b
+	return strings.TrimSuffix(a, ".") + "; " + b
 }

@@ -106,26 +106,36 @@ func runParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	return errors.Join(p.run(ctx), p.close())
 }
 
-// run starts the stages and, when ctx ends, stops them one after the other: HTTP, journal, lake, child. Each stage empties
-// itself into the next one. A stage that cannot go on stops all.
+// stage is a part of the server with a life of its own.
+type stage struct {
+	name string
+	run  func(context.Context) error
+}
+
+// stages are the parts of the collecting half in the order in which they stop.
+func (p *parent) stages(listeners []listener) []stage {
+	stages := []stage{
+		{"http", func(ctx context.Context) error { return p.serveHTTP(ctx, listeners) }},
+		{"control", p.control.Run},
+	}
+	for _, s := range p.beside {
+		stages = append(stages, stage{s.over.Get().Name, s.Run})
+	}
+	stages = append(stages, stage{"pressure", p.pressure.Run}, stage{"journal", p.journal.Run}, stage{"lake", p.writer.Run})
+	if p.child != nil {
+		stages = append(stages, stage{"watch", p.poll.Run}, stage{"answering half", p.child.Run})
+	}
+	return stages
+}
+
+// run starts the stages and, when ctx ends, stops them one after the other: HTTP, what tends the lake, journal, lake, child. A merge
+// under way is given up; the others empty themselves into the next one. A stage that cannot go on stops all.
 func (p *parent) run(ctx context.Context) error {
 	listeners, err := p.listen(ctx)
 	if err != nil {
 		return err
 	}
-	type stage struct {
-		name string
-		run  func(context.Context) error
-	}
-	stages := []stage{
-		{"http", func(ctx context.Context) error { return p.serveHTTP(ctx, listeners) }},
-		{"pressure", p.pressure.Run},
-		{"journal", p.journal.Run},
-		{"lake", p.writer.Run},
-	}
-	if p.child != nil {
-		stages = append(stages, stage{"watch", p.poll.Run}, stage{"answering half", p.child.Run})
-	}
+	stages := p.stages(listeners)
 	group, failed := errgroup.WithContext(context.WithoutCancel(ctx))
 	cancels := make([]context.CancelFunc, len(stages))
 	done := make([]chan struct{}, len(stages))
