@@ -91,7 +91,9 @@ func (c *control) Run(ctx context.Context) error {
 	if rerr := os.Remove(c.socket); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
 		err = errors.Join(err, rerr)
 	}
-	<-failed
+	if serr := <-failed; !errors.Is(serr, http.ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
 	return err
 }
 

@@ -168,7 +168,11 @@ func TestServerThatGoesAwayInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() { _ = srv.Serve(l) }()
-	defer srv.Close()
+	t.Cleanup(func() {
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	var seen progress
 	_, err = sendOrder(t.Context(), socket, "merge", lakeOrder{}, func(p progress) { seen = p })
 	if !errors.Is(err, errBroken) || hintOf(err) == "" || seen.Stage != "half" {

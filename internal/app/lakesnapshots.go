@@ -100,11 +100,13 @@ func printSnapshots(w io.Writer, list []lakeSnapshot, now time.Time) {
 	}
 	table := columns{header: []string{"table", "snapshot", ">age", "what", ">files", ">rows", ">now files", ">rows", ">bytes"}}
 	change := func(added, gone int64) string {
-		text := "+" + countText(added)
-		if gone > 0 {
-			text += " -" + countText(gone)
+		switch {
+		case gone == 0:
+			return "+" + countText(added)
+		case added == 0:
+			return "-" + countText(gone)
 		}
-		return text
+		return "+" + countText(added) + " -" + countText(gone)
 	}
 	for _, s := range list {
 		what := s.What

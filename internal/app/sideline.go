@@ -25,7 +25,7 @@ func newSideline(name string, run func(context.Context) error, tells func() lake
 func (s *sideline) Run(ctx context.Context) error {
 	err := s.run(ctx)
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // what fails because it is told to end explains nothing
 	}
 	if err == nil {
 		err = fmt.Errorf("%s ended by itself", s.over.Get().Name)

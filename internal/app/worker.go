@@ -101,7 +101,7 @@ func (w *worker) exchange(rw http.ResponseWriter, r *http.Request) {
 func (w *worker) components() []state.Component {
 	list := []state.Component{w.state.Get()}
 	if a := w.answer.Load(); a != nil {
-		list = append(list, a.loader.State())
+		list = append(list, a.loader.State(), integrity(a.reader.Damaged()))
 	}
 	return list
 }
@@ -127,6 +127,7 @@ func (w *worker) session(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.close()) }()
+	defer a.scrub(ctx, w.log)()
 	handler := api.New(a.engine, apiUsers(w.cfg))
 	// The socket is in a folder that only the owner can enter; what comes through the front door carries its mark.
 	handler.Trust, handler.Log = func(r *http.Request) bool { return r.Header.Get(frontMark) == "" }, w.log
