@@ -156,14 +156,12 @@ func TestBackupAndRestore(t *testing.T) {
 			t.Errorf("restored again: %+v", table)
 		}
 	}
-	for _, table := range e.mustRestoreOf(backupDir) {
+	for _, table := range e.mustRestore(backupDir).Tables {
 		if table.State != BackupThere {
 			t.Errorf("restored into the lake that it was made of: %+v", table)
 		}
 	}
 }
-
-func (e *lakeEnv) mustRestoreOf(dir string) []BackupTable { return e.mustRestore(dir).Tables }
 
 func newCorpusOf(seed uint64, log string) *corpus {
 	c := newCorpus(seed, testStart)

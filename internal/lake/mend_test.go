@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -24,7 +25,7 @@ import (
 func movedEnv(t *testing.T) (e *lakeEnv, fs *disktest.FS, want map[string][]event.Call) {
 	t.Helper()
 	e, fs = crashEnv(t)
-	e.o.Sources = []string{"quiet"}
+	e.o.Sources, e.o.Every = []string{"quiet"}, time.Minute // one flush, however slow the machine is
 	want = crashScript(e, newCorpus(51, testStart))
 	e.mustDrain()
 	for _, name := range fs.Names() {

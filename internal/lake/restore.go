@@ -178,8 +178,8 @@ func (b *backupTable) isIn(t *table.Table) (bool, error) {
 		return true, nil
 	}
 	if !none {
-		return false, fmt.Errorf("%w: table %s has its positions %s and the backup has %s; stop Firth, move catalog.db and the lake's folder away, "+
-			"start it again and restore then: what it has taken in since stays in the old folder", ErrOverlap, b.Name, showPositions(positions), showPositions(b.Positions))
+		return false, fmt.Errorf("%w: table %s has its positions %s and the backup has %s; stop Firth, move catalog.db, window and "+
+			"the lake's folder away, run firth lake restore, and start it only then", ErrOverlap, b.Name, showPositions(positions), showPositions(b.Positions))
 	}
 	// A table without positions has never had a row: nothing to do, nothing to double.
 	return len(b.Positions) == 0 && len(b.Files) == 0, nil
