@@ -65,7 +65,7 @@ func decodeHeader(b []byte) (header, error) {
 		return h, fmt.Errorf("%w: not a file of ids", ErrCorrupt)
 	}
 	if v := binary.LittleEndian.Uint32(body[8:]); v != version {
-		return h, fmt.Errorf("%w: file version %d, this one reads %d", ErrNewer, v, version)
+		return h, newer(int(v))
 	}
 	if binary.LittleEndian.Uint32(body[12:]) != blockEntries {
 		return h, fmt.Errorf("%w: unknown block size", ErrCorrupt)

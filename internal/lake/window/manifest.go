@@ -31,6 +31,10 @@ type manifestEntry struct {
 	IDs         uint64 `json:"ids"`
 }
 
+func newer(v int) error {
+	return fmt.Errorf("%w: version %d, this one reads %d; run that one, or remove the folder: it is made again from the lake", ErrNewer, v, version)
+}
+
 func writeManifest(fsys disk.FS, dir string, m *manifest) error {
 	body, err := json.MarshalIndent(m, "", " ")
 	if err != nil {
@@ -64,7 +68,7 @@ func parseManifest(text []byte) (*manifest, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, manifestName, err)
 	}
 	if m.Version > version {
-		return nil, fmt.Errorf("%w: version %d, this one reads %d; run that one, or remove the folder: it is made again from the lake", ErrNewer, m.Version, version)
+		return nil, newer(m.Version)
 	}
 	for _, g := range m.Generations {
 		if g.File != filepath.Base(g.File) {
