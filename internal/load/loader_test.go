@@ -144,7 +144,7 @@ func TestAFailureIsTriedAgainAndDelaysNobody(t *testing.T) {
 		l.commit("b", journal, 10, fine...)
 		w.setFail(func(b *warehouse.Batch) error {
 			if b.Source == "a" {
-				return &warehouse.Error{Op: "load", Object: "a", Kind: warehouse.DiskFull, Hint: "make room", Err: errors.New("no space left")}
+				return &warehouse.Error{Op: "load", Object: "a", Kind: warehouse.Denied, Hint: "give the right", Err: errors.New("permission denied")}
 			}
 			return nil
 		})
@@ -155,7 +155,7 @@ func TestAFailureIsTriedAgainAndDelaysNobody(t *testing.T) {
 		stop := run(t, loader)
 		time.Sleep(time.Minute)
 		wantIDs(t, w.loaded("b"), ids(fine))
-		if c := loader.State(); c.State != state.Degraded || c.Hint != "make room" || !strings.Contains(c.Error, "source a") || !strings.Contains(c.Error, "no space left") {
+		if c := loader.State(); c.State != state.Degraded || c.Hint != "give the right" || !strings.Contains(c.Error, "source a") || !strings.Contains(c.Error, "permission denied") {
 			t.Errorf("state %+v", c)
 		}
 		if walks := l.walks; walks > 10 {
@@ -171,7 +171,7 @@ func TestAFailureIsTriedAgainAndDelaysNobody(t *testing.T) {
 			t.Errorf("stopped: %v", err)
 		}
 		slices.Sort(v.order)
-		want := []string{"local/a failure 0 load a: no space left", "local/a success 20", "local/b success 20"}
+		want := []string{"local/a failure 0 load a: permission denied", "local/a success 20", "local/b success 20"}
 		got := v.history()
 		slices.Sort(got)
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -263,6 +263,26 @@ func TestFewerRowsWhereMemoryIsShort(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantIDs(t, w.loaded("a"), ids(all))
+	})
+}
+
+func TestRoomOnTheDiskIsFoundSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w := newFakeLake(), newFakeWarehouse()
+		l.commit("a", journal, 10, calls(0, 10, 1)...)
+		full := time.Now().Add(time.Hour)
+		w.setFail(func(*warehouse.Batch) error {
+			if time.Now().Before(full) {
+				return &warehouse.Error{Op: "load", Kind: warehouse.DiskFull, Err: errors.New("no space left on device")}
+			}
+			return nil
+		})
+		stop := run(t, load.New(options(l, w, nil)))
+		time.Sleep(time.Hour + 6*time.Second)
+		wantIDs(t, w.loaded("a"), ids(calls(0, 10, 1)))
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 

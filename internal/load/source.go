@@ -15,6 +15,8 @@ import (
 const (
 	backOffLeast = time.Second
 	backOffMost  = 30 * time.Second
+	// backOffFull is the most while the disk is full: whoever has made room looks whether it helped.
+	backOffFull = 5 * time.Second
 )
 
 // maxGone is how many snapshots in a row may name a file that is gone before that is an error.
@@ -190,7 +192,11 @@ func (s *source) note(ctx context.Context, err error) {
 	if s.err == nil || s.err.Error() != err.Error() {
 		s.o.Log.Error("a load failed", "source", s.name, "warehouse", s.o.Name, "err", err, "hint", warehouse.HintOf(err))
 	}
-	s.wait = min(max(2*s.wait, backOffLeast), backOffMost)
+	most := backOffMost
+	if warehouse.KindOf(err) == warehouse.DiskFull {
+		most = backOffFull
+	}
+	s.wait = min(max(2*s.wait, backOffLeast), most)
 	s.err, s.notBefore = err, s.o.Now().Add(s.wait)
 	s.session.failed(ctx, err, s.o.Now())
 }
