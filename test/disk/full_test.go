@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"firth/test/audit"
 	"firth/test/rig"
 )
 
@@ -20,10 +21,8 @@ import (
 const config = `
 sources:
   disk: { write_key: disk-key }
-lake:
-  flush: { every: 200ms }
 journal: { max_bytes: 10GB }
-`
+` + rig.Tending
 
 // patience is how long healing may take: the slowest to try again is the loader, every 30 s at most.
 const patience = 90 * time.Second
@@ -33,8 +32,16 @@ func newServer(t *testing.T, v *volume) (*rig.Server, *rig.Load) {
 	s := rig.NewAt(t, filepath.Join(v.dir, "data"), config)
 	s.Start()
 	l := rig.NewLoad(s, "disk", "disk-key", 4, seed(t))
-	l.Batch, l.Resend, l.Pad = 50, 0.05, 400
+	l.Batch, l.Resend, l.Pad, l.Pause = 50, 0.05, 400, 5*time.Millisecond
 	return s, l
+}
+
+// rounds is a tenth of FIRTH_CRASH_ROUNDS, or the short form.
+func rounds(short int) int {
+	if n, err := strconv.Atoi(os.Getenv("FIRTH_CRASH_ROUNDS")); err == nil && n/10 > short {
+		return n / 10
+	}
+	return short
 }
 
 // seed is FIRTH_SEED, or the time.
@@ -100,11 +107,12 @@ func end(t *testing.T, s *rig.Server, l *rig.Load) {
 
 // TestFullUnderLoad fills the disk at random moments, whatever the server is at: a flush, a load, a merge, a sweep.
 func TestFullUnderLoad(t *testing.T) {
+	t.Parallel()
 	v := newVolume(t, 400)
 	s, l := newServer(t, v)
 	random := rand.New(rand.NewPCG(seed(t), 0))
 	l.Start()
-	for range 3 {
+	for range rounds(2) {
 		time.Sleep(time.Duration(500+random.IntN(1500)) * time.Millisecond)
 		logged := len(s.Log(0))
 		v.fill()
@@ -113,11 +121,22 @@ func TestFullUnderLoad(t *testing.T) {
 		v.empty()
 		heals(s, l)
 	}
+	if n, err := s.Metric("firth_merges_total"); err != nil || n == 0 {
+		t.Errorf("%g merges, %v", n, err)
+	}
 	end(t, s, l)
+	s.Eventually(patience, "the sweeper to remove what the full disk left", func() error {
+		found, err := audit.Read(t.Context(), s.Data)
+		if err == nil && len(found.Orphans)+len(found.Missing) > 0 {
+			err = fmt.Errorf("%s; orphans %v, missing %v", found, found.Orphans, found.Missing)
+		}
+		return err
+	})
 }
 
 // TestGrownDisk: no filler, the events themselves fill the disk; then it grows.
 func TestGrownDisk(t *testing.T) {
+	t.Parallel()
 	v := newVolume(t, 100)
 	s, l := newServer(t, v)
 	l.Pad = 4000
@@ -140,6 +159,7 @@ func TestGrownDisk(t *testing.T) {
 // TestFullWhileLoading: the last byte goes while the answering half has a backlog to load. Collecting has its own reserve, and
 // is refused as well, since the disk is one; the answering half says so and goes on by itself.
 func TestFullWhileLoading(t *testing.T) {
+	t.Parallel()
 	v := newVolume(t, 400)
 	s, l := newServer(t, v)
 	l.Start()
@@ -181,6 +201,7 @@ func loaderSays(s *rig.Server) {
 // TestStartOnAFullDisk: a server that is started while not a byte is left waits or ends with an error in words; with room,
 // it runs, and has everything.
 func TestStartOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	v := newVolume(t, 400)
 	s, l := newServer(t, v)
 	l.Start()
@@ -206,6 +227,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 
 // TestKilledOnAFullDisk: both halves are killed while the disk is full, and started again on it.
 func TestKilledOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	v := newVolume(t, 400)
 	s, l := newServer(t, v)
 	l.Start()
