@@ -60,7 +60,7 @@ const maxBackupPlans = 10
 
 // Backup copies the present state of all tables into dir, an absolute path outside of the lake, while the lake is written,
 // merged and tended. Each table is as one of its commits left it: its files, and its positions in the journals. What was
-// acknowledged before is in the backup if the writer had passed it: see [Writer.Passed].
+// acknowledged before is in the backup if the writer had passed it: the caller waits for its [Stats], Position.
 //
 // Into the folder of an earlier backup of the same lake only what is missing there is copied. The earlier one stays whole until
 // the new one is, and takes its place in one step; files that are not needed any more are removed after that. Every file is
@@ -270,21 +270,4 @@ func (l *Lake) hold(paths []string) (release func()) {
 	}
 	change(1)
 	return func() { change(-1) }
-}
-
-// passedEvery is how often Passed looks.
-const passedEvery = 20 * time.Millisecond
-
-// Passed waits until everything below an offset of the journal is in the tables, and durable there. It returns the context's
-// error, with what holds the writer up, when that ends first.
-func (w *Writer) Passed(ctx context.Context, offset uint64) error {
-	for w.Stats().Position < offset {
-		if !sleep(ctx, passedEvery) {
-			if s := w.State(); s.Error != "" {
-				return fmt.Errorf("%w: the lake cannot be written: %s", ctx.Err(), s.Error)
-			}
-			return ctx.Err()
-		}
-	}
-	return nil
 }

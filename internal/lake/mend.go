@@ -81,7 +81,10 @@ func mend(ctx context.Context, o Options, c *catalog.Catalog) error {
 			return fmt.Errorf("mend the paths of table %s: %w", m.name, err)
 		}
 	}
-	return c.Shed(ctx)
+	if err := c.Shed(ctx); err != nil {
+		o.Log.Warn("the catalog is not rid of the old paths' remains, which do no harm", "error", err)
+	}
+	return nil
 }
 
 // movedIO is the library's IO for the files of a table at their new place, by their old locations.
