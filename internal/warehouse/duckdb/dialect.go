@@ -43,6 +43,13 @@ func typeName(t table.Type) (string, error) {
 	return "", fmt.Errorf("no column type for %v", t)
 }
 
+// attachFile opens or makes the warehouse's file. A file of an earlier storage version is brought to the present one by the next
+// checkpoint.
+func attachFile(path, catalog string) string {
+	return fmt.Sprintf("ATTACH %s AS %s (RECOVERY_MODE no_wal_writes, ROW_GROUP_SIZE %d, STORAGE_VERSION '%s'); USE %[2]s",
+		literal(path), quote(catalog), rowGroup, storageVersion)
+}
+
 func createSchema(schema string) string { return "CREATE SCHEMA IF NOT EXISTS " + quote(schema) }
 
 func createTable(schema, name string, columns []table.Column) (string, error) {

@@ -1,8 +1,9 @@
 // Package duckdb is the embedded warehouse: Segment's tables in one DuckDB file, the event lake beside them as views over its
 // Parquet files, and the one database that every query runs on. No other package opens DuckDB.
 //
-// The file is one database, called warehouse after its name: a schema a source, and the bookkeeping in the schema _firth. Two
-// further catalogs live in memory and are made anew at each start: lake, with one view a source over the files of its
+// The file is one database, called warehouse after its name: a schema a source, and the bookkeeping in the schema _firth. It has
+// no write-ahead log: what was committed since the last checkpoint is lost with the process, rows and position alike, and loaded
+// from the lake again. So every state that a file can be found in is one that a load left. Two further catalogs live in memory and are made anew at each start: lake, with one view a source over the files of its
 // present snapshot, and firth, with what the pages read. So production.tracks, lake.production and firth.runs resolve in one
 // statement. DuckDB lets a transaction write to one catalog alone: loads write to the file, refreshed views are transactions
 // of their own.
@@ -25,6 +26,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	engine "github.com/duckdb/duckdb-go/v2"
@@ -62,6 +64,9 @@ type DB struct {
 	texts  arena             // of the rows that are being appended
 	tended time.Time         // of the last checkpoint while idle
 	views  map[string]string // the SQL of the lake's views as they are
+	dirty  bool              // something was committed since the last checkpoint that was asked for
+
+	attached atomic.Bool // connections begin in the file's database from then on
 }
 
 // Open opens or makes the warehouse file, attaches the catalogs lake and firth, and locks the configuration: no file outside
@@ -84,11 +89,12 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if err := makeFile(ctx, abs, o); err != nil {
 		return nil, openError(abs, err)
 	}
-	connector, err := engine.NewConnector(abs+"?"+o.settings().Encode(), nil)
+	d := &DB{path: abs, catalog: strings.TrimSuffix(filepath.Base(abs), filepath.Ext(abs)), now: o.Now, options: o, known: map[string]tables{}, views: map[string]string{}}
+	connector, err := engine.NewConnector("?"+o.settings().Encode(), d.begin)
 	if err != nil {
 		return nil, openError(abs, err)
 	}
-	d := &DB{sql: sql.OpenDB(connector), path: abs, now: o.Now, options: o, known: map[string]tables{}, views: map[string]string{}}
+	d.sql = sql.OpenDB(connector)
 	if err := d.prepare(ctx, o); err != nil {
 		return nil, errors.Join(openError(abs, err), d.Close())
 	}
@@ -121,7 +127,7 @@ func (o Options) settings() url.Values {
 		"threads":                      {strconv.Itoa(o.Threads)},
 		"temp_directory":               {o.TempDir},
 		"max_temp_directory_size":      {byteSize(o.TempBytes)},
-		"checkpoint_threshold":         {byteSize(o.checkpoint())},
+		"checkpoint_threshold":         {byteSize(o.checkpointAt())},
 		"default_block_size":           {strconv.Itoa(blockSize)},
 		"autoinstall_known_extensions": {"false"},
 		"autoload_known_extensions":    {"false"},
@@ -134,10 +140,26 @@ func (o Options) settings() url.Values {
 // would take 2 GB. Smaller ones than this make larger files and slower queries.
 const blockSize = 64 << 10
 
-// checkpoint is the size of the write-ahead log in bytes at which a commit moves it into the tables. Each time the last,
-// partly filled row group of every table is compressed anew, so that seldom is cheap: at the engine's own 16 MB the checkpoints of
-// a steady load cost four times the load. The log's rows are held in memory, hence the share of it.
-func (o Options) checkpoint() int64 { return min(max(o.Memory/4, 32<<20), 256<<20) }
+// checkpointAt is how many bytes of rows are committed before a commit moves them into the file. Each time small row groups are
+// put together, so that seldom is cheap. Until then the rows are held in memory, hence the share of it.
+func (o Options) checkpointAt() int64 { return min(max(o.Memory/4, 32<<20), 256<<20) }
+
+// rowGroup is how many rows of a table are compressed as one. A checkpoint begins a new group in each table that has got rows and
+// puts groups together until they are full, twice as large each time: the smaller a full one, the less often a row is compressed
+// again. Smaller ones than this cost queries more than they save.
+const rowGroup = 16 << 10
+
+// storageVersion is that of the files the engine writes: it has the compression that takes a dictionary and its texts in one go.
+const storageVersion = "v1.5.0"
+
+// begin makes the file's database the one that a new connection speaks of.
+func (d *DB) begin(conn driver.ExecerContext) error {
+	if !d.attached.Load() {
+		return nil
+	}
+	_, err := conn.ExecContext(context.Background(), "USE "+quote(d.catalog), nil)
+	return err
+}
 
 func byteSize(n int64) string { return strconv.FormatInt(n, 10) + "B" }
 
@@ -147,9 +169,10 @@ func (d *DB) prepare(ctx context.Context, o Options) error {
 		return err
 	}
 	d.writer = conn
-	if err := conn.QueryRowContext(ctx, "SELECT current_database()").Scan(&d.catalog); err != nil {
-		return fmt.Errorf("name of the database: %w", err)
+	if err := d.exec(ctx, attachFile(d.path, d.catalog)); err != nil {
+		return err
 	}
+	d.attached.Store(true)
 	if err := d.checkFormat(ctx); err != nil {
 		return err
 	}
@@ -203,32 +226,40 @@ func (d *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Tend moves the write-ahead log into the tables when it has grown and nobody waits for a load, so that the next commit need not
-// and the next start has less to replay. It does nothing while there is little to move.
+// Tend moves what was committed into the file when nobody waits for a load and a minute has passed since the last time, so that
+// little is loaded again after a crash.
 func (d *DB) Tend(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	info, err := os.Stat(d.path + ".wal")
-	if err != nil || info.Size() < d.options.checkpoint()/4 || d.now().Sub(d.tended) < tendEvery {
+	if !d.dirty || d.now().Sub(d.tended) < tendEvery {
 		return nil
 	}
-	d.tended = d.now()
-	if err := d.exec(ctx, "CHECKPOINT"); err != nil {
-		return d.fail("checkpoint", d.path, err)
-	}
-	return nil
+	return d.checkpoint(ctx)
 }
 
 // tendEvery keeps checkpoints of a stream that pauses all the time apart.
 const tendEvery = time.Minute
 
-// Close waits for a load that is under way, moves the write-ahead log into the tables and closes the file.
+// checkpoint moves what was committed into the file; the caller holds mu.
+func (d *DB) checkpoint(ctx context.Context) error {
+	d.tended = d.now()
+	if err := d.exec(ctx, "CHECKPOINT "+quote(d.catalog)); err != nil {
+		return d.fail("checkpoint", d.path, err)
+	}
+	d.dirty = false
+	return nil
+}
+
+// Close waits for a load that is under way, moves what was committed into the file and closes it.
 func (d *DB) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var err error
 	if d.writer != nil {
-		err = d.writer.Close()
+		if d.dirty {
+			err = d.checkpoint(context.Background())
+		}
+		err = errors.Join(err, d.writer.Close())
 		d.writer = nil
 	}
 	if err := errors.Join(err, d.sql.Close(), d.texts.trim(0)); err != nil {

@@ -41,8 +41,8 @@ func killedBatch(at uint64) *warehouse.Batch {
 	return b
 }
 
-// TestKill kills a process in the midst of loads, again and again. What is there afterwards is what the position says, and no less
-// than was said to be in.
+// TestKill kills a process in the midst of loads and checkpoints, again and again. What is there afterwards is what the position
+// says, and no less than was in the file after the last checkpoint that ended.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "warehouse.duckdb")
 	rounds := 5

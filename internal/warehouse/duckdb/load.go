@@ -47,13 +47,14 @@ func (d *DB) Load(ctx context.Context, b *warehouse.Batch) (r *warehouse.Result,
 		err = d.fail("load", b.Source, err)
 		if warehouse.KindOf(err) == warehouse.NoMemory {
 			// What earlier loads left in memory goes into the file, so that the next try has it all.
-			err = errors.Join(err, d.exec(ctx, "CHECKPOINT"))
+			err = errors.Join(err, d.checkpoint(ctx))
 		}
 		return nil, err
 	}
 	if l.tables != nil {
 		d.known[b.Schema] = l.tables
 	}
+	d.dirty = d.dirty || !l.result.Duplicate
 	return l.result, nil
 }
 
@@ -231,8 +232,8 @@ func (l *loading) addManyColumns(ctx context.Context) error {
 				return fmt.Errorf("table %s: %w", t.Name, err)
 			}
 			l.db.known[l.batch.Schema] = l.tables
-			if err := l.db.exec(ctx, "CHECKPOINT"); err != nil {
-				return fmt.Errorf("checkpoint: %w", err)
+			if err := l.db.checkpoint(ctx); err != nil {
+				return err
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"firth/internal/table"
 	"firth/internal/warehouse"
@@ -34,11 +35,12 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// holdOpen holds the file until its standard input ends; with loadVar set it loads batch after batch all the while.
+// holdOpen holds the file until its standard input ends; with loadVar set it loads batch after batch all the while, and says after a checkpoint where it is.
 func holdOpen(path string) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	db, err := duckdb.Open(ctx, path, duckdb.Options{})
+	minutes := 0
+	db, err := duckdb.Open(ctx, path, duckdb.Options{Now: func() time.Time { minutes++; return time.Now().Add(time.Duration(minutes) * time.Minute) }})
 	if err != nil {
 		return err
 	}
@@ -58,7 +60,12 @@ func holdOpen(path string) error {
 		if _, err := db.Load(ctx, killedBatch(at)); err != nil {
 			return err
 		}
-		fmt.Println(at + killBatch)
+		if at/killBatch%3 == 0 {
+			if err := db.Tend(ctx); err != nil {
+				return err
+			}
+			fmt.Println(at + killBatch)
+		}
 	}
 	<-ctx.Done()
 	return db.Close()

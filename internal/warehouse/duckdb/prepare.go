@@ -31,6 +31,6 @@ func (d *DB) Prepare(ctx context.Context, source, schema string, tables []*table
 		delete(d.known, schema)
 		return d.fail("prepare", source, err)
 	}
-	d.known[schema] = l.tables
+	d.known[schema], d.dirty = l.tables, true
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Replace makes a table hold the rows of the batch and nothing else, in one transaction: readers see the old table or the new
-// one. The schema must be none of a source's: loads do not know of the table.
+// one. It is in the file when Replace returns. The schema must be none of a source's: loads do not know of the table.
 func (d *DB) Replace(ctx context.Context, schema string, t *table.Batch) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -36,5 +36,5 @@ func (d *DB) Replace(ctx context.Context, schema string, t *table.Batch) error {
 	if err != nil {
 		return d.fail("replace", schema+"."+t.Name, err)
 	}
-	return nil
+	return d.checkpoint(ctx)
 }

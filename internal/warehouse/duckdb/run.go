@@ -39,6 +39,7 @@ func (d *DB) RecordRun(ctx context.Context, r *warehouse.Run) error {
 	if err != nil {
 		return d.fail("record run", r.ID, err)
 	}
+	d.dirty = true
 	return nil
 }
 
@@ -57,6 +58,7 @@ func (d *DB) EndRuns(ctx context.Context, kind, name, reason, hint string, forge
 	if err != nil {
 		return d.fail("end runs of", name, err)
 	}
+	d.dirty = true
 	return nil
 }
 
