@@ -144,6 +144,19 @@ type statistics struct {
 	Bounds      int   `json:"bounds"`
 }
 
+// openLake opens the lake of a catalog, or makes it.
+func openLake(t *testing.T, catalog string) *lake.Lake {
+	t.Helper()
+	dir := filepath.Dir(catalog)
+	l, err := lake.Open(context.Background(), lake.Options{
+		Catalog: catalog, Dir: filepath.Join(dir, "lake"), Window: filepath.Join(dir, "window"), Sources: []string{"empty"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 // makeLake writes tables in several flushes each and returns the catalog and what a reader must find.
 func makeLake(t *testing.T, from, to time.Time) (string, map[string]found) {
 	t.Helper()
@@ -156,12 +169,7 @@ func makeLake(t *testing.T, from, to time.Time) (string, map[string]found) {
 			j.calls[i].Log, j.calls[i].Offset = testLog, next+uint64(i)
 		}
 		next += uint64(j.items())
-		l, err := lake.Open(context.Background(), lake.Options{
-			Catalog: filepath.Join(dir, "catalog.db"), Dir: filepath.Join(dir, "lake"), Window: filepath.Join(dir, "window"), Sources: []string{"empty"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := openLake(t, filepath.Join(dir, "catalog.db"))
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		if err := l.Writer(j, j).Run(ctx); err != nil {
@@ -231,37 +239,87 @@ func TestEnginesReadTheLake(t *testing.T) {
 	py := python(t)
 	from, to := start.Add(36*time.Hour), start.Add(72*time.Hour)
 	catalog, want := makeLake(t, from, to)
+	ask := func(t *testing.T, engine string) map[string]found {
+		return read(t, py, engine, catalog, strings.ReplaceAll(favorite, "'", quoteFor[engine]), from.Format(isoTime), to.Format(isoTime))
+	}
 	for _, engine := range []string{"pyiceberg", "duckdb"} {
 		t.Run(engine, func(t *testing.T) {
-			cmd := exec.Command(py, "tables.py", engine, catalog, strings.ReplaceAll(favorite, "'", quoteFor[engine]),
-				from.Format(isoTime), to.Format(isoTime))
-			var problem bytes.Buffer
-			cmd.Stderr = &problem
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, &problem)
-			}
-			got := map[string]found{}
-			if err := json.Unmarshal(out, &got); err != nil {
-				t.Fatal(err)
-			}
+			got := ask(t, engine)
 			if engine == "pyiceberg" {
 				checkPlan(t, got["production"])
 			}
-			for name, f := range got {
-				f.Files, f.FilesOfTime, f.Spec, f.Order, f.Statistics = nil, nil, "", "", nil
-				if len(f.Nulls) == 0 {
-					f.Nulls = nil
-				}
-				if f.Rows == 0 {
-					f.Digest = ""
-				}
-				got[name] = f
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Error(diff)
-			}
+			compare(t, want, got)
 		})
+	}
+	t.Run("merged", func(t *testing.T) {
+		merge(t, catalog)
+		for _, engine := range []string{"pyiceberg", "duckdb"} {
+			compare(t, want, ask(t, engine))
+		}
+	})
+	t.Run("moved", func(t *testing.T) {
+		to := filepath.Join(t.TempDir(), "another-place")
+		if err := os.Rename(filepath.Dir(catalog), to); err != nil {
+			t.Fatal(err)
+		}
+		catalog = filepath.Join(to, "catalog.db")
+		if err := openLake(t, catalog).Close(); err != nil { // which mends it
+			t.Fatal(err)
+		}
+		for _, engine := range []string{"pyiceberg", "duckdb"} {
+			compare(t, want, ask(t, engine))
+		}
+	})
+}
+
+// merge merges all that there is to merge.
+func merge(t *testing.T, catalog string) {
+	t.Helper()
+	l := openLake(t, catalog)
+	report, err := l.Merger(lake.MergeOptions{Temp: t.TempDir()}).Merge(context.Background(), lake.MergeAll, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.FilesOut == 0 || report.FilesOut >= report.FilesIn {
+		t.Errorf("%+v", report)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read lets an engine read all tables.
+func read(t *testing.T, py string, args ...string) map[string]found {
+	t.Helper()
+	cmd := exec.Command(py, append([]string{"tables.py"}, args...)...)
+	var problem bytes.Buffer
+	cmd.Stderr = &problem
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &problem)
+	}
+	got := map[string]found{}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// compare compares what was found with what must be, but for what only one engine tells.
+func compare(t *testing.T, want, got map[string]found) {
+	t.Helper()
+	for name, f := range got {
+		f.Files, f.FilesOfTime, f.Spec, f.Order, f.Statistics = nil, nil, "", "", nil
+		if len(f.Nulls) == 0 {
+			f.Nulls = nil
+		}
+		if f.Rows == 0 {
+			f.Digest = ""
+		}
+		got[name] = f
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
