@@ -1,13 +1,14 @@
 # Firth. `make demo` shows it, `make test` proves it; each installs what it needs.
 
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 GO    ?= go
 BIN   := bin/firth
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT_VERSION := v2.15.0
 export FIRTH_CACHE ?= $(HOME)/.cache/firth
 
-.PHONY: build demo test full lint bench crashtest need clean
+.PHONY: build demo test full lint bench crashtest long need clean
 
 build: need
 	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/firth
@@ -24,13 +25,26 @@ test: build
 	@test/setup
 	@source test/env && CI=true FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 15m ./...
 
-# The long forms: more kills, longer fuzzing, the race detector. Run it before a release.
-full: test lint crashtest
-	@source test/env && CI=true FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -race -short -timeout 30m ./internal/...
+# The long forms, one after the other, some hours on two cores: 100 rounds of kills and the crash matrices in full, ten minutes of everything at
+# once, a year of commits, the race detector, longer fuzzing. Run it before a release.
+full: test lint crashtest long
+	@source test/env && CI=true FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -race -short -timeout 60m ./internal/...
 	@build/fuzz 30s
 
+# Kills of the real server under load with mergers, expiry and sweeper at work; a full disk; and a crash, with and without loss of what was not
+# synced, at every operation and every named step of the journal, the lake and the warehouse. SEED=N repeats the draws of an earlier run.
 crashtest: build
-	FIRTH_CRASH_ROUNDS=20 FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 30m -run Kill ./internal/journal ./internal/lake/... ./test/crash
+	FIRTH_CRASH_ROUNDS=$(ROUNDS) FIRTH_SEED=$(SEED) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 3h -v -run '$(CRASHES)' \
+	  ./test/crash ./test/disk ./internal/journal ./internal/lake/... ./internal/warehouse/duckdb ./internal/disk/... | build/brief
+ROUNDS  ?= 100
+SEED    ?=
+CRASHES := Kill|Crash|Fail|Fault|Full|Flip|Grown|Restore|Mend|While|Warehouse
+
+# Everything at once, read all the while (ten minutes), and a simulated year.
+long: build
+	FIRTH_LONG=$(LONG) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 2h -v ./test/long ./test/move ./test/clock | build/brief
+	FIRTH_YEAR=1 $(GO) test -count=1 -timeout 2h -v -run Year ./internal/lake | build/brief
+LONG ?= 10m
 
 lint:
 	@test -x "$(FIRTH_CACHE)/bin/golangci-lint-$(LINT_VERSION)" || { \
