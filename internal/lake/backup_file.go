@@ -28,7 +28,7 @@ const (
 	maxLog        = 64 // bytes of a journal's name
 )
 
-// ErrNoBackup: the folder has no backup that was brought to its end.
+// ErrNoBackup says that the folder has no backup that was brought to its end.
 var ErrNoBackup = errors.New("there is no backup")
 
 // description is the content of the file.

@@ -21,7 +21,7 @@ import (
 // when they came, out of a backup.
 const restoredKey = "firth.restored."
 
-// ErrOverlap: a table holds rows of a journal of the backup, and not those of the backup. To bring these in would double some
+// ErrOverlap says that a table holds rows of a journal of the backup, and not those of the backup. To bring these in would double some
 // rows, or hide that others are lost.
 var ErrOverlap = errors.New("the lake holds other rows of the same journal")
 
