@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -24,10 +25,11 @@ type streamLake struct {
 	templates []event.Call
 }
 
-func newStreamLake(events int) *streamLake {
+func newStreamLake(events, names int) *streamLake {
 	l := &streamLake{events: events}
+	kinds := rand.NewZipf(rand.New(rand.NewPCG(7, 1)), 1.15, 4, uint64(names-1))
 	const userAgent = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
-	for i := range 2000 {
+	for i := range 8000 {
 		at := int64(1_700_000_000_000_000) + int64(i)*1000
 		properties := fmt.Sprintf(`{"product_id":"507f1f77bcf86cd7994390%02d","sku":"G-%d","category":"Games","name":"Monopoly: %drd Edition","brand":"Hasbro",`+
 			`"variant":"%d pieces","price":%d.99,"quantity":%d,"coupon":"MAYDEALS","currency":"usd","position":%d,"inStock":%t}`, i%100, i, i%9, i%500, i%90, i%7, i, i%2 == 0)
@@ -36,7 +38,7 @@ func newStreamLake(events int) *streamLake {
 			`"locale":"en-US","page":{"path":"/academy/%d","referrer":"","search":"","title":"Analytics Academy","url":"https://example.com/academy/%d"},`+
 			`"screen":{"density":2,"height":568,"width":320},"timezone":"Europe/Amsterdam","userAgent":"%s"}`, i%256, i, i, userAgent)
 		c := event.Call{
-			Type: "track", Event: fmt.Sprintf("Product Viewed %d", i%20), UserID: fmt.Sprintf("97980cfea%04d", i*7%1000), AnonymousID: "023188b0-bbac-11e4-8dfc-aa07a5b093db",
+			Type: "track", Event: fmt.Sprintf("Product Viewed %d", kinds.Uint64()), UserID: fmt.Sprintf("97980cfea%04d", i*7%1000), AnonymousID: "023188b0-bbac-11e4-8dfc-aa07a5b093db",
 			TS: at, ReceivedAt: at, SentAt: at, OriginalTimestamp: at, Properties: []byte(properties), Context: []byte(context), Log: journal,
 		}
 		if i%20 == 19 {
@@ -73,10 +75,10 @@ func (l *streamLake) Calls(_ context.Context, _ *lake.Snapshot, _ string, from, 
 
 // BenchmarkLoad is from calls to rows that are committed: shaping, appending and checkpoints, on one thread of the engine.
 func BenchmarkLoad(b *testing.B) {
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+	for _, c := range []struct{ threads, names, rows int }{{1, 20, 20_000}, {1, 120, 5_000}, {1, 120, 20_000}, {1, 120, 50_000}, {1, 120, 100_000}} {
+		b.Run(fmt.Sprintf("threads=%d/names=%d/rows=%d", c.threads, c.names, c.rows), func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "warehouse.duckdb")
-			db, err := duckdb.Open(b.Context(), path, duckdb.Options{Threads: threads})
+			db, err := duckdb.Open(b.Context(), path, duckdb.Options{Threads: c.threads})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -86,7 +88,7 @@ func BenchmarkLoad(b *testing.B) {
 				}
 			})
 			rules := name.DuckDB()
-			l := load.New(load.Options{Name: "local", Lake: newStreamLake(b.N), Warehouse: db, History: db, Rules: rules, NewShaper: load.Segment(rules, event.ShapeOptions{})})
+			l := load.New(load.Options{Name: "local", Lake: newStreamLake(b.N, c.names), Rows: c.rows, Bytes: 512 << 20, Warehouse: db, History: db, Rules: rules, NewShaper: load.Segment(rules, event.ShapeOptions{})})
 			runtime.GC()
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -126,4 +128,34 @@ func peak() int64 {
 		return 0
 	}
 	return kb << 10
+}
+
+// BenchmarkGrowth loads in steps and says what each of them cost, so that a price that grows with what is in the tables shows.
+func BenchmarkGrowth(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "warehouse.duckdb")
+	db, err := duckdb.Open(b.Context(), path, duckdb.Options{Threads: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	rules := name.DuckDB()
+	stream := newStreamLake(0, 120)
+	l := load.New(load.Options{Name: "local", Lake: stream, Rows: 50_000, Bytes: 512 << 20, Warehouse: db, History: db, Rules: rules, NewShaper: load.Segment(rules, event.ShapeOptions{})})
+	const step = 200_000
+	for n := 0; n < b.N; n++ {
+		stream.events += step
+		cpu, began := cpuTime(), time.Now()
+		if err := l.CatchUp(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Logf("%d events: %.1f µs cpu, %.1f µs each, file %d MB, peak %d MB", stream.events, float64((cpuTime()-cpu).Microseconds())/step, float64(time.Since(began).Microseconds())/step, info.Size()>>20, peak()>>20)
+	}
 }

@@ -23,13 +23,16 @@ func size(c *event.Call) int {
 	return len(c.Properties) + len(c.Context) + len(c.Payload) + callOverhead
 }
 
-// readChunk reads the calls that follow from, up to end. It asks the lake for so many offsets as should give rows calls by the
-// bounds of the files. Where the guess was too low (rows crowd at one end of a merged file) it keeps the lowest offsets that
-// fit into twice the rows and into bytes and moves to down to the first that does not: so memory is bounded whatever the files say.
-func readChunk(ctx context.Context, l Lake, snap *lake.Snapshot, log string, from, end uint64, rows, bytes int) (*chunk, error) {
-	c := &chunk{log: log, from: from, to: upperBound(files(snap, log, from, end), from, end, int64(rows))}
+// reader hands fn the calls of a journal with from <= offset < to, in any order.
+type reader func(ctx context.Context, log string, from, to uint64, fn func(*event.Call) error) error
+
+// readChunk reads the calls from from to to, which should be some rows calls. Where they are more (rows crowd at one end of a
+// merged file) it keeps the lowest offsets that fit into twice the rows and into bytes and moves the chunk's end down to the
+// first that does not: so memory is bounded whatever the files say.
+func readChunk(ctx context.Context, read reader, log string, from, to uint64, rows, bytes int) (*chunk, error) {
+	c := &chunk{log: log, from: from, to: to}
 	held := 0
-	err := l.Calls(ctx, snap, log, from, c.to, func(call *event.Call) error {
+	err := read(ctx, log, from, to, func(call *event.Call) error {
 		if call.Offset < c.from || call.Offset >= c.to {
 			return nil
 		}

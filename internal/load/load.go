@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	"firth/internal/disk"
 	"firth/internal/event"
 	"firth/internal/lake"
 	"firth/internal/name"
@@ -27,6 +28,12 @@ type Lake interface {
 	// Calls hands fn the rows of a journal with from <= offset < to, in any order; lake.ErrFileGone asks for a newer snapshot.
 	// Byte slices of a call are good until fn returns.
 	Calls(ctx context.Context, snap *lake.Snapshot, log string, from, to uint64, fn func(*event.Call) error) error
+}
+
+// Leaner is a lake that can leave out what shaping does not read: the payload of track and identify calls.
+type Leaner interface {
+	// CallsToShape is Lake.Calls; Payload may be nil in calls of those types.
+	CallsToShape(ctx context.Context, snap *lake.Snapshot, log string, from, to uint64, fn func(*event.Call) error) error
 }
 
 // Warehouse is a place for typed tables. A Loader calls it from one goroutine; other goroutines may read beside it.
@@ -83,6 +90,8 @@ const (
 	DefaultEvery = 200 * time.Millisecond
 	DefaultRows  = 20_000
 	DefaultBytes = 64 << 20
+
+	DefaultSpoolBytes = 1 << 30
 )
 
 // Options of a Loader. The zero value of an optional field stands for its default.
@@ -101,6 +110,12 @@ type Options struct {
 	Every time.Duration // how often the lake is looked at
 	Rows  int           // rows of one chunk, about
 	Bytes int           // most bytes of calls held at once
+
+	// TempDir is where rows of merged files are put in order, at most SpoolBytes a source; "": they are read chunk by chunk, which
+	// takes time that grows with the square of the files. Files of a process that was killed are removed at the start.
+	TempDir    string
+	SpoolBytes int64
+	FS         disk.FS // of TempDir; default disk.OS
 
 	Now   func() time.Time
 	NewID func() string // of runs; default: random UUIDs

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"firth/internal/disk"
 	"firth/internal/event"
 	"firth/internal/lake"
 	"firth/internal/state"
@@ -29,6 +30,7 @@ type Loader struct {
 	letters *lake.Snapshot
 	filesOf map[string]int64 // snapshot by table that firth.files shows
 	filesAt time.Time
+	swept   bool // the temporary files of an earlier process are gone
 }
 
 // New makes a loader. It does nothing until Run or CatchUp.
@@ -36,6 +38,10 @@ func New(o Options) *Loader {
 	o.Every = cmp.Or(o.Every, DefaultEvery)
 	o.Rows = cmp.Or(o.Rows, DefaultRows)
 	o.Bytes = cmp.Or(o.Bytes, DefaultBytes)
+	o.SpoolBytes = cmp.Or(o.SpoolBytes, DefaultSpoolBytes)
+	if o.FS == nil {
+		o.FS = disk.OS{}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -105,12 +111,15 @@ func (l *Loader) CatchUp(ctx context.Context) error {
 	}
 }
 
-// finish ends the runs that go on.
+// finish ends the runs that go on and removes what was spooled.
 func (l *Loader) finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	for _, name := range l.names {
 		l.sources[name].session.end(ctx)
+		if err := l.sources[name].dropSpool(); err != nil {
+			l.o.Log.Warn("temporary files were left, the next start removes them", "err", err)
+		}
 	}
 }
 
@@ -118,6 +127,12 @@ func (l *Loader) finish(ctx context.Context) {
 func (l *Loader) turn(ctx context.Context) (more bool, err error) {
 	if !l.findSources(ctx) {
 		return false, nil
+	}
+	if !l.swept && l.o.TempDir != "" {
+		if err := removeSpools(&l.o); err != nil {
+			l.o.Log.Warn("temporary files of an earlier process are left", "err", err)
+		}
+		l.swept = true
 	}
 	for _, name := range l.names {
 		s := l.sources[name]

@@ -8,6 +8,7 @@ import (
 
 	"firth/internal/event"
 	"firth/internal/lake"
+	"firth/internal/name"
 	"firth/internal/warehouse"
 )
 
@@ -36,6 +37,7 @@ type source struct {
 	// empty is, by journal, up to where the lake was found to hold nothing beyond the position.
 	empty map[string]uint64
 
+	spool         *spool         // nil: chunks are read from the lake's files
 	rows          int            // of the next chunk: fewer after the warehouse ran out of memory
 	gone          int            // how often in a row a file of the snapshot was gone
 	snap          *lake.Snapshot // last seen
@@ -78,7 +80,7 @@ func (s *source) advance(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	began := s.o.Now()
-	c, err := readChunk(ctx, s.o.Lake, s.snap, log, from, end, s.rows, s.o.Bytes)
+	c, err := s.read(ctx, log, from, end)
 	if errors.Is(err, lake.ErrFileGone) && s.gone < maxGone {
 		s.gone++
 		return true, nil // the next snapshot names the files that took its place
@@ -99,6 +101,58 @@ func (s *source) advance(ctx context.Context) (more bool, err error) {
 	s.rows = min(2*s.rows, s.o.Rows)
 	_, _, _, more = s.next()
 	return more, nil
+}
+
+// read reads the next chunk: so many offsets as should give the rows of one by the bounds of the files, or what a spool has.
+func (s *source) read(ctx context.Context, log string, from, end uint64) (*chunk, error) {
+	held, err := s.spool.holds(log, from)
+	if err == nil && !held {
+		err = s.respool(ctx, log, from, end)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.spool == nil {
+		return readChunk(ctx, s.calls, log, from, upperBound(files(s.snap, log, from, end), from, end, int64(s.rows)), s.rows, s.o.Bytes)
+	}
+	c, err := readChunk(ctx, s.spool.read, log, from, s.spool.bucket(from).to, s.rows, s.o.Bytes)
+	if err != nil && !ended(ctx) {
+		err = errors.Join(err, s.dropSpool()) // the lake has it still
+	}
+	return c, err
+}
+
+// respool replaces the spool by one that begins at from, where one is needed.
+func (s *source) respool(ctx context.Context, log string, from, end uint64) error {
+	if err := s.dropSpool(); err != nil {
+		return err
+	}
+	found := files(s.snap, log, from, end)
+	to := upperBound(found, from, end, int64(s.rows))
+	if s.o.TempDir == "" || !wasteful(found, from, to, s.rows) {
+		return nil
+	}
+	to = spoolEnd(found, from, to, end, spoolBuckets/2*int64(s.rows))
+	sp, err := newSpool(ctx, s.o, s.calls, s.schema, found, log, from, to, s.rows)
+	if err != nil {
+		return err
+	}
+	s.spool = sp
+	return nil
+}
+
+func (s *source) dropSpool() error {
+	sp := s.spool
+	s.spool = nil
+	return sp.remove()
+}
+
+// calls is a reader of the snapshot's files.
+func (s *source) calls(ctx context.Context, log string, from, to uint64, fn func(*event.Call) error) error {
+	if l, ok := s.o.Lake.(Leaner); ok && s.o.Rules.Mode != name.RudderStack {
+		return l.CallsToShape(ctx, s.snap, log, from, to, fn)
+	}
+	return s.o.Lake.Calls(ctx, s.snap, log, from, to, fn)
 }
 
 // open reads what the warehouse holds and makes a shaper that follows it.
