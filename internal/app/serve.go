@@ -81,8 +81,13 @@ func Serve(ctx context.Context, o ServeOptions) error {
 		hint: "write --roles collect,write or --roles load,query, or leave it out for all"}
 }
 
-// parentMemory is what the collecting half aims to stay under, in bytes; the garbage collector works harder near it.
-const parentMemory = 512 << 20
+// parentMemory is what the collecting half's heap aims to stay under, in bytes; the garbage collector works harder near it. The
+// pages of the binary that are in use come on top, 80 MB.
+const parentMemory = 400 << 20
+
+// parentGarbage is how far the heap may grow before it is collected, in per cent of what is alive: some 60 MB, and 170 MB while a
+// merge is under way.
+const parentGarbage = 200
 
 // runParent is the collecting half: it owns the data folder.
 func runParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, o ServeOptions, withChild bool) error {
@@ -94,7 +99,7 @@ func runParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 		return hint(err, "the data folder must be writable: see data: in the configuration")
 	}
 	defer lock.release()
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(parentGarbage)
 	debug.SetMemoryLimit(parentMemory)
 	if err := endLeftOver(dir.childPID(), 5*time.Second); err != nil {
 		return err
