@@ -25,12 +25,16 @@ const (
 	sizeTiers = 4         // of small files, each eight times as large as the one below
 	tierRatio = 8
 
-	bytesPerKey = 72 // what a row costs while the order is worked out
-	keysShare   = 4  // of the memory
+	bytesPerKey = 72       // what a row costs while the order is worked out
+	keysShare   = 4        // of the budget
+	fixedMemory = 40 << 20 // what a merge takes in any case: packers, unpackers, pages in their hands
 )
 
+// budget is what of a merge's memory is for its rows.
+func (o *MergeOptions) budget() int64 { return max(o.Memory-fixedMemory, o.Memory/4) }
+
 // maxRows bounds a merge by what its keys take.
-func (o *MergeOptions) maxRows() int64 { return max(1024, o.Memory/keysShare/bytesPerKey) }
+func (o *MergeOptions) maxRows() int64 { return max(1024, o.budget()/keysShare/bytesPerKey) }
 
 // next chooses what to merge next: the newest day first for small files, the oldest first for large ones.
 func (m *Merger) next(ctx context.Context, kind MergeKind, source string, byHand bool) (unit, error) {
@@ -99,10 +103,16 @@ func (m *Merger) pick(files []*File, kind MergeKind, byHand bool) []*File {
 	}
 	hot := newest > m.l.o.Now().Add(-hotFor).UnixMicro()
 	switch {
-	case byHand && kind == MergeSmall:
-		return m.adjacent(below(files, 0, m.o.SmallBytes), func([]*File) bool { return true })
 	case byHand:
-		return m.adjacent(below(files, 0, m.o.LargeBytes), func([]*File) bool { return true })
+		size := m.o.LargeBytes
+		if kind == MergeSmall {
+			size = m.o.SmallBytes
+		}
+		all := below(files, 0, size)
+		if of := m.adjacent(all, grows); of != nil {
+			return of
+		}
+		return m.adjacent(all, func([]*File) bool { return true })
 	case kind == MergeSmall && hot:
 		size := m.o.SmallBytes
 		for range sizeTiers - 1 {

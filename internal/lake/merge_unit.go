@@ -1,11 +1,13 @@
 package lake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/apache/iceberg-go"
@@ -25,7 +27,7 @@ const (
 // mergeWorkers is how many goroutines read and pack columns.
 const mergeWorkers = 2
 
-// inputsShare is the part of a merge's memory for the pages of its inputs: one of each, for every worker.
+// inputsShare is the part of a merge's budget for the pages of its inputs: one of each, for every worker.
 const inputsShare = 2
 
 // errMergeSum says that a merge did not write what it read: nothing of it is committed.
@@ -49,6 +51,13 @@ func (m *Merger) merge(ctx context.Context, u unit) (*merged, error) {
 
 func mergeFiles[T any](ctx context.Context, m *Merger, u unit, shape *rowfile.Table[T]) (*merged, error) {
 	open, err := openInputs(m, u, shape)
+	for err == nil && len(open.files) < len(u.files) && grows(u.files) && !grows(open.files) {
+		// Not all fit: those that do would be one large file and a few rows more.
+		u.files = slices.DeleteFunc(slices.Clone(u.files), func(f *File) bool { return f == largest(open.files) })
+		if err = open.close(); err == nil {
+			open, err = openInputs(m, u, shape)
+		}
+	}
 	switch {
 	case errors.Is(err, ErrFileGone):
 		return nil, errors.Join(open.close(), u.store.reload(ctx))
@@ -74,6 +83,10 @@ func (in *inputs) close() (err error) {
 		err = errors.Join(err, h.Close())
 	}
 	return err
+}
+
+func largest(files []*File) *File {
+	return slices.MaxFunc(files, func(a, b *File) int { return cmp.Compare(a.Bytes, b.Bytes) })
 }
 
 // shrink gives up the second half of the inputs.
@@ -103,7 +116,7 @@ func openInputs[T any](m *Merger, u unit, shape *rowfile.Table[T]) (*inputs, err
 		if err != nil {
 			return in, damaged(f.Path, "%v", err)
 		}
-		if pages += input.Page() * mergeWorkers; pages > m.o.Memory/inputsShare && len(in.of) >= 2 {
+		if pages += input.Page() * mergeWorkers; pages > m.o.budget()/inputsShare && len(in.of) >= 2 {
 			in.handles = in.handles[:len(in.of)]
 			return in, handle.Close()
 		}
@@ -113,10 +126,10 @@ func openInputs[T any](m *Merger, u unit, shape *rowfile.Table[T]) (*inputs, err
 }
 
 func mergeInputs[T any](ctx context.Context, m *Merger, u unit, shape *rowfile.Table[T], in *inputs) (out *merged, err error) {
-	k, err := readKeys(ctx, keysOf(u.store.name), in.of, m.o.Memory/(2*keysShare), mergeWorkers, m.thread)
+	k, err := readKeys(ctx, keysOf(u.store.name), in.of, m.o.budget()/(2*keysShare), mergeWorkers, m.thread)
 	for errors.Is(err, errKeys) && len(in.files) > 2 {
 		if err = in.shrink(); err == nil {
-			k, err = readKeys(ctx, keysOf(u.store.name), in.of, m.o.Memory/(2*keysShare), mergeWorkers, m.thread)
+			k, err = readKeys(ctx, keysOf(u.store.name), in.of, m.o.budget()/(2*keysShare), mergeWorkers, m.thread)
 		}
 	}
 	if errors.Is(err, errKeys) {
@@ -153,7 +166,7 @@ func writeMerged[T any](ctx context.Context, m *Merger, shape *rowfile.Table[T],
 	sums := rowfile.NewSums(shape)
 	merge := rowfile.Merge[T]{
 		Table: shape, Inputs: in, Order: order, Sums: sums,
-		Memory: m.o.Memory, Temp: m.o.Temp, Workers: mergeWorkers, Worker: m.thread,
+		Memory: m.o.budget(), Temp: m.o.Temp, Workers: mergeWorkers, Worker: m.thread,
 	}
 	stats, want, cost, err := merge.Write(ctx, file)
 	out.spilled = cost.Spilled

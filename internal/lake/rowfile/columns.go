@@ -60,7 +60,7 @@ func (in *Input) raw(column int) (n int64) {
 	return n
 }
 
-// Page is about how many bytes a page of the file's widest column takes, unpacked and packed.
+// Page is about how many bytes a page of the file's widest column takes, unpacked.
 func (in *Input) Page() (n int64) {
 	groups := in.file.Metadata().RowGroups
 	for i := range groups {
@@ -68,7 +68,7 @@ func (in *Input) Page() (n int64) {
 			n = max(n, groups[i].Columns[j].MetaData.TotalUncompressedSize)
 		}
 	}
-	return min(n, pageBytes+pageBytes/4) * 5 / 4
+	return min(n, pageBytes+pageBytes/4)
 }
 
 // Each hands fn the values of a column, row by row: of a text its bytes, good until fn returns and nil when absent, of a number
