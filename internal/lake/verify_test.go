@@ -52,7 +52,7 @@ func flip(fs *disktest.FS, path string, step int, fn func(at int)) {
 
 func newReader(t *testing.T, e *lakeEnv) *Reader {
 	t.Helper()
-	r, err := openReader(context.Background(), e.o.Catalog, e.o.FS)
+	r, err := openReader(context.Background(), e.o.Catalog, e.o.withDefaults().FS)
 	if err != nil {
 		t.Fatal(err)
 	}
