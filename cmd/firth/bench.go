@@ -114,12 +114,13 @@ func benchMergeCommand() *cobra.Command {
 		Short: "Merging a day's flushes beside DuckDB's sort and write of them; planning and committing",
 		Long: `Writes a day's events through the lake's own writer, lets DuckDB sort and write the files as one, and lets the lake's mergers merge them;
 both in processes of their own, in turn. Then it makes a table of many commits and measures planning it and committing to it.`,
-		Example: "  firth bench merge\n  firth bench merge --rounds 5 --commits 10000",
+		Example: "  firth bench merge\n  firth bench merge --events 1000000 --flushes 100 --rounds 5 --commits 10000",
 	}, app.BenchMerge, func(o *app.BenchOptions, f *pflag.FlagSet) {
-		f.IntVar(&o.Events, "events", 1_000_000, "events of the day")
-		f.IntVar(&o.Flushes, "flushes", 100, "files that they come in")
+		f.IntVar(&o.Events, "events", 500_000, "events of the day")
+		f.IntVar(&o.Flushes, "flushes", 50, "files that they come in")
 		f.IntVar(&o.Rounds, "rounds", 2, "rounds of both, in turn")
-		f.IntVar(&o.Commits, "commits", 2_000, "commits, of a file each, of the table that is planned; 0: no planning")
+		f.IntVar(&o.Threads, "threads", 0, "threads of DuckDB (default: one a core)")
+		f.IntVar(&o.Commits, "commits", 1_000, "commits, of a file each, of the table that is planned; 0: no planning")
 	})
 }
 

@@ -28,6 +28,7 @@ type BenchOptions struct {
 	Chunk       int
 	Flushes     int
 	Commits     int
+	Threads     int // of the engine that is the yardstick; 0: one a core
 	Dir         string
 	Only        []string // rows of ingest; empty: all
 	Config      string   // file with further lines for the servers' configuration
@@ -153,7 +154,7 @@ func BenchMerge(ctx context.Context, o BenchOptions) error {
 	if err != nil {
 		return err
 	}
-	return bench.Merge(ctx, bench.MergeOptions{Setup: setup, Events: o.Events, PerFlush: max(1, o.Events/max(1, o.Flushes)), Rounds: o.Rounds, Commits: o.Commits})
+	return bench.Merge(ctx, bench.MergeOptions{Setup: setup, Events: o.Events, PerFlush: max(1, o.Events/max(1, o.Flushes)), Rounds: o.Rounds, Commits: o.Commits, Threads: o.Threads})
 }
 
 // BenchRole runs one part of the benchmark in this process.

@@ -135,10 +135,9 @@ func (r *backlogRun) pile(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	step := time.Second
+	step := 200 * time.Millisecond
 	for left := int64(r.o.Events); left > 0; {
 		r.b.runs++
-		began := time.Now()
 		run, err := r.b.load(ctx, GenOptions{
 			Addr: s.addr, Key: writeKey, Connections: r.o.Connections, Batch: batch, Duration: step, Salt: r.b.runs,
 		}, pids)
@@ -152,8 +151,8 @@ func (r *backlogRun) pile(ctx context.Context, s *server) error {
 		r.acknowledged += n
 		left -= n
 		// As long as the rest will take, so that the last step does not go far beyond.
-		rest := time.Duration(float64(left) / float64(n) * float64(time.Since(began)))
-		step = min(max(rest, 100*time.Millisecond), 10*time.Second)
+		rest := time.Duration(float64(left) / float64(n) * float64(step))
+		step = min(max(rest, 50*time.Millisecond), 10*time.Second)
 	}
 	return nil
 }

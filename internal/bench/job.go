@@ -64,7 +64,8 @@ type MergeResult struct {
 	FilesOut int           `json:"files_out"` // of the table afterwards, or of the copy
 	BytesIn  int64         `json:"bytes_in"`
 	BytesOut int64         `json:"bytes_out"` // of those files
-	Written  int64         `json:"written"`   // by all merges together
+	Merges   int           `json:"merges"`
+	Written  int64         `json:"written"` // by all merges together
 	RowsOut  int64         `json:"rows_out"`
 }
 

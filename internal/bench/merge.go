@@ -18,6 +18,7 @@ type MergeOptions struct {
 	PerFlush int // events a file
 	Rounds   int
 	Memory   int64 // limit of DuckDB; 0: 8 GiB
+	Threads  int   // of DuckDB; 0: one a processor
 	Commits  int   // of the table whose planning is measured; 0: it is left out
 }
 
@@ -41,8 +42,12 @@ func Merge(ctx context.Context, o MergeOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	out := &Outcome{Bench: "merge", Title: "Merge: a day's flushes made few, beside DuckDB's own sort and write of them", Machine: machine}
-	out.set("%s events of a day, %s a file, %d rounds; DuckDB with %s MB of memory and every core", count(float64(o.Events)), count(float64(o.PerFlush)),
-		o.Rounds, count(float64(o.Memory)/1e6))
+	threads := "a thread a core"
+	if o.Threads > 0 {
+		threads = fmt.Sprintf("%d threads", o.Threads)
+	}
+	out.set("%s events of a day, %s a file, %d rounds; DuckDB with %s MB and %s", count(float64(o.Events)), count(float64(o.PerFlush)),
+		o.Rounds, count(float64(o.Memory)/1e6), threads)
 	m := &mergeRun{b: b, o: o, out: out}
 	for round := range o.Rounds {
 		if err := m.round(ctx, round); err != nil {
@@ -92,7 +97,7 @@ func (m *mergeRun) round(ctx context.Context, round int) (err error) {
 		return err
 	}
 	var theirs, mine MergeResult
-	if err := m.b.call(ctx, RoleCopy, CopyJob{Data: data, Source: sourceName, Out: filepath.Join(dir, "copy"), Memory: m.o.Memory}, &theirs); err != nil {
+	if err := m.b.call(ctx, RoleCopy, CopyJob{Data: data, Source: sourceName, Out: filepath.Join(dir, "copy"), Memory: m.o.Memory, Threads: m.o.Threads}, &theirs); err != nil {
 		return err
 	}
 	if err := m.b.call(ctx, RoleMerge, MergeJob{Data: data, Source: sourceName, Temp: filepath.Join(dir, "spill")}, &mine); err != nil {
@@ -142,6 +147,7 @@ func (m *mergeRun) findings() {
 	both("merged", "rows/s", ratioAtLeast(mergeOverDuckDB), MergeResult.rate)
 	both("  by processor time", "rows/s", nil, func(r MergeResult) float64 { return float64(r.Rows) / r.CPU.Seconds() })
 	both("  memory, most", "MB", nil, func(r MergeResult) float64 { return float64(r.Peak) / 1e6 })
+	both("merges", "", nil, func(r MergeResult) float64 { return float64(r.Merges) })
 	both("files afterwards", "", nil, func(r MergeResult) float64 { return float64(r.FilesOut) })
 	both("bytes an event", "B", nil, func(r MergeResult) float64 { return float64(r.BytesOut) / float64(max(1, r.RowsOut)) })
 	m.out.add("  before", mid(m.Mine, func(r MergeResult) float64 { return float64(r.BytesIn) / float64(max(1, r.Rows)) }), "B", 0, nil)

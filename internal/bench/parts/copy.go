@@ -39,7 +39,7 @@ func copySorted(ctx context.Context, job bench.CopyJob) (out bench.MergeResult, 
 	if err != nil {
 		return out, err
 	}
-	out.Rows, out.RowsOut, out.FilesIn, out.FilesOut = snap.Rows, rows[0], len(snap.Files), 1
+	out.Rows, out.RowsOut, out.FilesIn, out.FilesOut, out.Merges = snap.Rows, rows[0], len(snap.Files), 1, 1
 	out.BytesIn, out.BytesOut, out.Written, out.Peak = snap.Bytes, info.Size(), info.Size(), peak()
 	return out, nil
 }

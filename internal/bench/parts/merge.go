@@ -37,6 +37,6 @@ func merge(ctx context.Context, job bench.MergeJob) (out bench.MergeResult, err 
 	}
 	out.Rows, out.FilesIn, out.BytesIn = before.Rows, len(before.Files), before.Bytes
 	out.RowsOut, out.FilesOut, out.BytesOut = after.Rows, len(after.Files), after.Bytes
-	out.Written, out.Peak = report.BytesOut, peak()
+	out.Merges, out.Written, out.Peak = report.Merges, report.BytesOut, peak()
 	return out, nil
 }
