@@ -118,10 +118,14 @@ func newSpool(ctx context.Context, o *Options, read reader, name string, found [
 		return sp, err
 	}
 	for _, b := range sp.buckets {
-		if err := errors.Join(b.out.Close(), b.file.Close()); err != nil {
+		if err := b.out.Close(); err != nil {
 			return sp, spoolError(b.path, err)
 		}
+		f := b.file
 		b.out, b.file = nil, nil
+		if err := f.Close(); err != nil {
+			return sp, spoolError(b.path, err)
+		}
 	}
 	return sp, nil
 }
