@@ -34,13 +34,16 @@ const dayFieldID = 1000
 
 // tableProperties keep metadata small: manifests are merged, few versions are kept, all of it is packed. Files that went out
 // of use are left to the sweeper, whose grace readers rely on.
+//
+// Opening a manifest costs about as much as reading fifty files from it, and a merge of manifests is made within some commit. So
+// twenty small ones are merged, and one holds some 1,700 files at most: a commit never rewrites more of them than that at a time.
 func tableProperties() iceberg.Properties {
 	return iceberg.Properties{
 		formatKey:                                 formatVersion,
 		table.PropertyFormatVersion:               "2",
 		table.ManifestMergeEnabledKey:             "true",
-		table.ManifestMinMergeCountKey:            "50",
-		table.ManifestTargetSizeBytesKey:          "2097152",
+		table.ManifestMinMergeCountKey:            "20",
+		table.ManifestTargetSizeBytesKey:          "524288",
 		table.ManifestMergeMaxConcurrencyKey:      "1",
 		table.MetadataDeleteAfterCommitEnabledKey: "false",
 		table.MetadataPreviousVersionsMaxKey:      "10",
