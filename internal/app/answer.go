@@ -22,6 +22,7 @@ type answer struct {
 	db     *duckdb.DB
 	loader *load.Loader
 	engine *query.Engine
+	pace   loadPace
 }
 
 // openAnswer opens lake and warehouse. The error may carry a hint.
@@ -45,25 +46,12 @@ func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.
 	return &answer{
 		reader: reader, db: db,
 		loader: load.New(load.Options{
-			Name: "local", Lake: reader, Warehouse: db, Views: db, History: db, Rules: rules, Standard: event.Standard(rules), NewShaper: load.Segment(rules, event.ShapeOptions{}), Log: log,
+			Name: "local", Lake: reader, Warehouse: db, Views: db, History: db, Rules: rules, Standard: event.Standard(rules), NewShaper: load.Segment(rules, event.ShapeOptions{}), TempDir: dir.temp(), Log: log,
 		}),
 		engine: query.New(db, query.Options{
 			Deadline: time.Duration(cfg.Query.Deadline), MaxRows: cfg.Query.Rows, Concurrent: cfg.Query.Concurrency, Log: log,
 		}),
 	}, nil
-}
-
-// loading says how far the warehouse is behind the lake.
-func (a *answer) loading(_ upstream, now time.Time) []loadFigures {
-	var out []loadFigures
-	for _, f := range a.loader.Freshness() {
-		figures := loadFigures{Source: f.Source, Warehouse: f.Warehouse, PendingRows: f.PendingRows}
-		if f.PendingRows > 0 && f.LoadedThrough != event.NoTime {
-			figures.LagSeconds = max(0, now.Sub(time.UnixMicro(f.LoadedThrough)).Seconds())
-		}
-		out = append(out, figures)
-	}
-	return out
 }
 
 func (a *answer) close() error { return errors.Join(a.db.Close(), a.reader.Close()) }

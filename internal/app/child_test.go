@@ -50,9 +50,10 @@ func TestChildIsStartedAgainAndEndsWithTheContext(t *testing.T) {
 	}
 	within(t, "the first child", func() bool { return runs() == 1 })
 	first := int(c.pid.Load())
-	if text, _ := os.ReadFile(filepath.Join(dir, strconv.Itoa(first))); string(text) != "configuration" {
-		t.Errorf("the child read %q from standard input", text)
-	}
+	within(t, "the child to have read its configuration", func() bool {
+		text, _ := os.ReadFile(filepath.Join(dir, strconv.Itoa(first)))
+		return string(text) == "configuration"
+	})
 	if nice, err := unix.Getpriority(unix.PRIO_PROCESS, first); err != nil || 20-nice != childNice {
 		t.Errorf("the child's nice value is %d (%v), want %d", 20-nice, err, childNice)
 	}

@@ -93,7 +93,7 @@ func (w *worker) exchange(rw http.ResponseWriter, r *http.Request) {
 	}
 	out := answerState{Components: w.components()}
 	if a := w.answer.Load(); a != nil {
-		out.Load = a.loading(in, time.Now())
+		out.Load = a.loading(r.Context(), time.Now())
 	}
 	writeJSON(rw, http.StatusOK, out)
 }
