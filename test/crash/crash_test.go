@@ -55,7 +55,7 @@ func TestKillUnderLoad(t *testing.T) {
 	seed := seed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	l := rig.NewLoad(s, "crash", "crash-key", 4, seed)
-	l.Resend = 0.1
+	l.Resend, l.Pause = 0.1, 10*time.Millisecond
 	l.Start()
 	looks := 0
 	for round := range rounds(10) {

@@ -58,7 +58,7 @@ func seed(t *testing.T) uint64 {
 func refuses(t *testing.T, s *rig.Server, l *rig.Load, logged int) {
 	t.Helper()
 	before := l.Refused.Load()
-	s.Eventually(20*time.Second, "writes to be refused with 503", func() error {
+	s.Eventually(patience, "writes to be refused with 503", func() error {
 		if n := l.Refused.Load(); n == before {
 			return fmt.Errorf("%d refused", n-before)
 		}

@@ -28,7 +28,7 @@ type Load struct {
 	Batch  int           // events a call
 	Pause  time.Duration // of a sender between two batches
 	Resend float64       // share of batches after which an old one is sent once more, although it was acknowledged
-	Pad    int           // bytes of text in each event
+	Pad    int           // bytes of text in each event, which does not compress
 	Age    time.Duration // how old the events are when they are sent
 
 	server  *Server
@@ -217,17 +217,30 @@ func (l *Load) body(s *sender, batch int) []byte {
 	const layout = "2006-01-02T15:04:05.000Z"
 	at := s.first[batch].Add(-l.Age).UTC().Format(layout)
 	fmt.Fprintf(&b, `{"sentAt":%q,"batch":[`, s.first[batch].UTC().Format(layout))
-	pad := strings.Repeat("x", l.Pad)
 	for i := range l.Batch {
 		n := batch*l.Batch + i
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		fmt.Fprintf(&b, `{"type":"track","event":"Thing %d","messageId":"%s-%d","userId":"u-%d","timestamp":%q,"properties":{"n":%d,"ratio":%d.5,"pad":%q}}`,
-			n%EventTables, s.name, n, n%50, at, n, i, pad)
+			n%EventTables, s.name, n, n%50, at, n, i, padding(n, l.Pad))
 	}
 	b.WriteString("]}")
 	return []byte(b.String())
+}
+
+// padding is text that does not compress, the same for the same number.
+func padding(n, size int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	random := rand.NewPCG(uint64(n), uint64(size))
+	b := make([]byte, 0, size+10)
+	for len(b) < size {
+		for bits, left := random.Uint64(), 10; left > 0; left-- {
+			b = append(b, letters[bits&63])
+			bits >>= 6
+		}
+	}
+	return string(b[:size])
 }
 
 // send posts a batch; an error means that no answer came.
@@ -315,31 +328,48 @@ func (l *Load) Settle(patience time.Duration) {
 	}
 }
 
-// SettleIn is Settle for some of the relations.
+// SettleIn is Settle for some of the relations. Patience begins anew whenever a relation has grown.
 func (l *Load) SettleIn(patience time.Duration, relations ...string) {
 	t := l.server.t
 	t.Helper()
 	for _, relation := range relations {
-		var wrong *WrongError
-		l.server.Eventually(patience, relation+" to hold what was acknowledged", func() error {
-			seen, err := l.See(relation)
-			if errors.As(err, &wrong) {
-				t.Fatal(err)
+		rows, grown := int64(-1), time.Now()
+		for {
+			have, err := l.settled(relation)
+			if err == nil {
+				break
 			}
-			if err != nil {
-				return err
+			if wrong := (*WrongError)(nil); errors.As(err, &wrong) || l.server.gone() {
+				t.Fatalf("%s to hold what was acknowledged: %v", relation, err)
 			}
-			for name, want := range l.AckedBy() {
-				if seen[name].Rows > want {
-					t.Fatalf("%s: %d rows of sender %s, more than the %d that it sent", relation, seen[name].Rows, name, want)
-				}
-				if seen[name].Rows < want {
-					return fmt.Errorf("%d rows of sender %s, want %d", seen[name].Rows, name, want)
-				}
+			if have > rows {
+				rows, grown = have, time.Now()
 			}
-			return nil
-		})
+			if time.Since(grown) > patience {
+				t.Fatalf("waited %s for %s to hold what was acknowledged: %v", patience, relation, err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
 	}
+}
+
+// settled returns nil when a relation holds what was acknowledged, and how many rows it holds.
+func (l *Load) settled(relation string) (have int64, err error) {
+	seen, err := l.See(relation)
+	if err != nil {
+		return 0, err
+	}
+	var missing error
+	for name, want := range l.AckedBy() {
+		have += seen[name].Rows
+		switch {
+		case seen[name].Rows > want:
+			return have, &WrongError{fmt.Sprintf("%s: %d rows of sender %s, more than the %d that it sent", relation, seen[name].Rows, name, want)}
+		case seen[name].Rows < want:
+			missing = fmt.Errorf("%d rows of sender %s, want %d", seen[name].Rows, name, want)
+		}
+	}
+	return have, missing
 }
 
 // Tending is a configuration with the mergers, the expiry of snapshots and the sweeper at full tilt; queries end well before the
