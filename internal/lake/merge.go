@@ -217,7 +217,7 @@ type MergeProgress struct {
 	Rows       int64
 	Duplicates int64
 	Bytes      int64 // of the new file
-	Left       int   // files of the tables that may still be merged
+	Left       int   // files of the days that are not done yet
 }
 
 // MergeReport sums up merges.

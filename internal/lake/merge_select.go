@@ -14,7 +14,7 @@ type unit struct {
 	store *store
 	day   int64
 	files []*File
-	left  int // how many files the merger may take in all, with these
+	left  int // files of all days that something is to be done for, with these
 }
 
 // Rules of what is merged. A row is written again only into a file that is at least twice as large as the one it comes from, so
@@ -43,7 +43,6 @@ func (m *Merger) next(ctx context.Context, kind MergeKind, source string, byHand
 		return unit{}, err
 	}
 	var best unit
-	left := 0
 	var all []*File
 	for _, name := range slices.Sorted(maps.Keys(tables)) {
 		if source != "" && name != source {
@@ -63,14 +62,17 @@ func (m *Merger) next(ctx context.Context, kind MergeKind, source string, byHand
 			if len(files) == 0 {
 				continue
 			}
-			all = append(all, files...)
-			left += len(files)
+			waiting := below(days[day], 0, m.o.SmallBytes)
+			if byHand && kind != MergeSmall {
+				waiting = below(days[day], 0, m.o.LargeBytes)
+			}
+			all = append(all, waiting...)
 			if best.store == nil || kind == MergeSmall && day > best.day || kind != MergeSmall && day < best.day {
 				best = unit{store: s, day: day, files: files}
 			}
 		}
 	}
-	best.left = left
+	best.left = len(all)
 	m.waits(kind, source, all)
 	return best, nil
 }

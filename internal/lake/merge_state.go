@@ -62,7 +62,7 @@ func (m *Merger) count(out *merged, took time.Duration) {
 
 // waits takes down what a merger found to do, in all tables.
 func (m *Merger) waits(kind MergeKind, source string, files []*File) {
-	if source != "" || kind == MergeLarge {
+	if source != "" || kind != MergeSmall {
 		return
 	}
 	var rows, bytes, oldest int64

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -60,7 +61,7 @@ func mergeFiles[T any](ctx context.Context, m *Merger, u unit, shape *rowfile.Ta
 	}
 	switch {
 	case errors.Is(err, ErrFileGone):
-		return nil, errors.Join(open.close(), u.store.reload(ctx))
+		return nil, errors.Join(open.close(), m.gone(ctx, u, err))
 	case errors.Is(err, ErrDamaged):
 		m.exclude(u.files, err)
 		return nil, errors.Join(err, open.close())
@@ -83,6 +84,32 @@ func (in *inputs) close() (err error) {
 		err = errors.Join(err, h.Close())
 	}
 	return err
+}
+
+// gone looks after a file that is not there: the table may have changed since it was listed. A file that the table still names is
+// left alone from now on.
+func (m *Merger) gone(ctx context.Context, u unit, cause error) error {
+	if err := u.store.reload(ctx); err != nil {
+		return err
+	}
+	snap, err := u.store.snapshot()
+	if err != nil {
+		return err
+	}
+	missing := false
+	for _, f := range snap.Files {
+		if !slices.ContainsFunc(u.files, func(of *File) bool { return of.Path == f.Path }) {
+			continue
+		}
+		if _, err := m.l.o.FS.Stat(f.Path); errors.Is(err, fs.ErrNotExist) {
+			m.exclude([]*File{f}, cause)
+			missing = true
+		}
+	}
+	if missing {
+		return cause
+	}
+	return nil
 }
 
 func largest(files []*File) *File {
@@ -146,7 +173,7 @@ func mergeInputs[T any](ctx context.Context, m *Merger, u unit, shape *rowfile.T
 		from = min(from, f.MinOffset)
 	}
 	order := k.order()
-	out.rowsOut, k = int64(len(order)), nil
+	out.rowsOut = int64(len(order))
 	if err := m.l.o.step("merge write " + u.store.name); err != nil {
 		return nil, err
 	}
