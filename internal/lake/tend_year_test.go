@@ -22,7 +22,6 @@ type year struct {
 	c       *corpus
 	out     *rowfile.Writer[event.Call]
 	flushes int
-	merges  int64
 	next    uint64
 	took    time.Duration   // for the last round
 	commits []time.Duration // since the last report
