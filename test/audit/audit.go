@@ -133,11 +133,10 @@ func (w *walk) snapshot(name string, s table.Snapshot, current bool) error {
 		if _, err := w.name(m.FilePath(), &w.lake.Metadata); err != nil {
 			return err
 		}
-		entries, err := m.FetchEntries(iceio.LocalFS{}, true)
-		if err != nil {
-			return fmt.Errorf("manifest %s: %w", m.FilePath(), err)
-		}
-		for _, e := range entries {
+		for e, err := range m.Entries(iceio.LocalFS{}, true) {
+			if err != nil {
+				return fmt.Errorf("manifest %s: %w", m.FilePath(), err)
+			}
 			if err := w.file(name, e.DataFile(), current); err != nil {
 				return err
 			}

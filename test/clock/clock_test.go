@@ -205,7 +205,11 @@ func timesRise(t *testing.T, dir string, rows int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close()
+	defer func() {
+		if err := reader.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	snap, err := reader.Snapshot(t.Context(), sourceName)
 	if err != nil {
 		t.Fatal(err)

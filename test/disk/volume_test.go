@@ -89,11 +89,11 @@ func tryMount() error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(dir)
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		return err
+	err = unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m")
+	if err == nil {
+		err = unix.Unmount(dir, unix.MNT_DETACH)
 	}
-	return unix.Unmount(dir, unix.MNT_DETACH)
+	return errors.Join(err, os.Remove(dir))
 }
 
 // volume is a small file system of a test's own.
@@ -130,15 +130,6 @@ func (v *volume) grow(mib int) {
 	if err := unix.Mount("tmpfs", v.dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%dm", mib)); err != nil {
 		v.t.Fatal(err)
 	}
-}
-
-func (v *volume) free() int64 {
-	v.t.Helper()
-	var st unix.Statfs_t
-	if err := unix.Statfs(v.dir, &st); err != nil {
-		v.t.Fatal(err)
-	}
-	return int64(st.Bavail) * st.Frsize
 }
 
 func (v *volume) filler() string { return filepath.Join(v.dir, "filler") }

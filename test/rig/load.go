@@ -88,7 +88,7 @@ func (l *Load) Start() {
 	l.stop = cancel
 	for _, s := range l.senders {
 		l.running.Go(func() {
-			for ctx.Err() == nil && l.fail(nil) == nil {
+			for ctx.Err() == nil && l.broken() == nil {
 				l.step(ctx, s)
 			}
 		})
@@ -101,7 +101,7 @@ func (l *Load) Stop() {
 	l.server.t.Helper()
 	l.stop()
 	l.running.Wait()
-	if err := l.fail(nil); err != nil {
+	if err := l.broken(); err != nil {
 		l.server.t.Fatal(err)
 	}
 }
@@ -133,13 +133,19 @@ func (l *Load) SentBy() map[string]int64 {
 	return out
 }
 
-// fail keeps the first fault, and returns it.
-func (l *Load) fail(err error) error {
+// fail keeps the first fault.
+func (l *Load) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fault == nil {
 		l.fault = err
 	}
+}
+
+// broken returns the first fault.
+func (l *Load) broken() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.fault
 }
 
@@ -152,8 +158,8 @@ func (l *Load) Send(batches int) {
 		before := l.Acked()
 		l.step(ctx, l.senders[0])
 		cancel()
-		if l.Acked() == before || ctx.Err() != nil && !errors.Is(ctx.Err(), context.Canceled) || l.fail(nil) != nil {
-			l.server.t.Fatalf("a batch was not answered 200 within %s: %v", goodTime, l.fail(nil))
+		if l.Acked() == before || ctx.Err() != nil && !errors.Is(ctx.Err(), context.Canceled) || l.broken() != nil {
+			l.server.t.Fatalf("a batch was not answered 200 within %s: %v", goodTime, l.broken())
 		}
 	}
 }
@@ -177,7 +183,7 @@ func (l *Load) step(ctx context.Context, s *sender) {
 		if hard.Err() != nil {
 			l.fail(fmt.Errorf("sender %s: batch %d was not acknowledged within %s of the end", s.name, batch, lastPatience))
 		}
-		if l.fail(nil) != nil {
+		if l.broken() != nil {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
