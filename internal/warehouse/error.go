@@ -18,6 +18,7 @@ const (
 	NoMemory   Kind = "no_memory"  // the memory limit was reached
 	Broken     Kind = "broken"     // the engine gave up and must be opened again
 	Moved      Kind = "moved"      // the stored position is not where the batch begins
+	Damaged    Kind = "damaged"    // a file of the lake, see Error.Object
 	BadName    Kind = "bad_name"   // a schema name that the warehouse needs for itself
 	Unexpected Kind = "unexpected" // anything else
 )

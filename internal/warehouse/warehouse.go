@@ -91,6 +91,19 @@ type Freshness struct {
 	LoadedThrough     int64 // latest received_at in the warehouse
 	LoadedAt          time.Time
 	PendingRows       int64 // rows of the lake that are not loaded; an estimate while merged files are read in parts
+
+	Upstream Upstream
+}
+
+// Upstream is how far the lake is behind the journal and its mergers behind the lake, all sources together, as the collecting half
+// told last.
+type Upstream struct {
+	Known          bool    // false: nothing was told yet, the other fields mean nothing
+	FlushLag       float64 // seconds that the oldest event waits which the journal has and the lake has not; 0 when none does
+	FlushWaiting   int64   // events that wait so
+	MergeFiles     int64   // files that wait to be merged
+	MergeRows      int64   // and the rows in them
+	OldestUnmerged int64   // time of receipt of the oldest of them in Unix microseconds; 0 when none waits
 }
 
 // LakeFile is one row of firth.files.

@@ -102,6 +102,7 @@ func (l *loading) fill(a *appender, p *projection, t *table.Batch, row int) erro
 		}
 	}
 	for _, c := range t.Rows[row].Cells {
+		l.bytes += int64(8 + len(c.Value.Text))
 		at := p.place[c.Col]
 		switch {
 		case at < 0 && c.Value.Type == table.Null:

@@ -195,6 +195,16 @@ func parquetView(view string, columns [][2]string, files []string) string {
 	return b.String()
 }
 
+// failingView is a view of the columns that gives the text as an error whatever is asked of it. Each column is that error too: were
+// they NULL, the engine would see that a condition cannot hold, and answer with no rows.
+func failingView(view string, columns [][2]string, text string) string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = "error(" + literal(text) + ")::VARCHAR::" + c[1] + " AS " + quote(c[0])
+	}
+	return "CREATE OR REPLACE VIEW " + view + " AS SELECT " + strings.Join(list, ", ") + " FROM range(1) WHERE error(" + literal(text) + ") IS NULL"
+}
+
 // lockDown closes the engine to everything but the folders named; nothing opens it again.
 func lockDown(folders ...string) string {
 	var list []string

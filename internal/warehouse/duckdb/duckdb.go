@@ -58,13 +58,15 @@ type DB struct {
 	now     func() time.Time
 	options Options
 
-	mu     sync.Mutex // held by whoever writes
-	writer *sql.Conn
-	known  map[string]tables // schemas as they are committed, by name; forgotten when a load fails
-	texts  arena             // of the rows that are being appended
-	tended time.Time         // of the last checkpoint while idle
-	views  map[string]string // the SQL of the lake's views as they are
-	dirty  bool              // something was committed since the last checkpoint that was asked for
+	mu          sync.Mutex // held by whoever writes
+	writer      *sql.Conn
+	known       map[string]tables // schemas as they are committed, by name; forgotten when a load fails
+	texts       arena             // of the rows that are being appended
+	tended      time.Time         // of the last checkpoint while idle
+	views       map[string]string // the SQL of the lake's views as they are
+	dirty       bool              // something was committed since the last checkpoint
+	unsaved     int64             // bytes of rows committed since the last checkpoint
+	checkpoints atomic.Int64      // time that the last one took, in nanoseconds
 
 	attached atomic.Bool // connections begin in the file's database from then on
 }
@@ -127,7 +129,7 @@ func (o Options) settings() url.Values {
 		"threads":                      {strconv.Itoa(o.Threads)},
 		"temp_directory":               {o.TempDir},
 		"max_temp_directory_size":      {byteSize(o.TempBytes)},
-		"checkpoint_threshold":         {byteSize(o.checkpointAt())},
+		"checkpoint_threshold":         {byteSize(1 << 50)}, // see checkpointAt
 		"default_block_size":           {strconv.Itoa(blockSize)},
 		"autoinstall_known_extensions": {"false"},
 		"autoload_known_extensions":    {"false"},
@@ -135,13 +137,14 @@ func (o Options) settings() url.Values {
 	}
 }
 
-// blockSize is that of a new file. Every column that rows were appended to since the last checkpoint holds two blocks in
-// memory, one of them for its NULLs, however few the rows: at the engine's own 256 KiB a hundred event tables of forty columns
-// would take 2 GB. Smaller ones than this make larger files and slower queries.
-const blockSize = 64 << 10
+// blockSize is that of a new file, the smallest that the engine knows. Every column that rows were appended to since the last
+// checkpoint holds two blocks in memory, one of them for its NULLs, however few the rows: at the engine's own 256 KiB a hundred
+// event tables of forty columns would take 2 GB, and filling them with zeros costs more than the rows.
+const blockSize = 16 << 10
 
-// checkpointAt is how many bytes of rows are committed before a commit moves them into the file. Each time small row groups are
-// put together, so that seldom is cheap. Until then the rows are held in memory, hence the share of it.
+// checkpointAt is how many bytes of rows are committed before a load moves them into the file. Each time small row groups are put
+// together, so that seldom is cheap. Until then the rows are held in memory, hence the share of it. The engine's own checkpoints,
+// which count otherwise without a write-ahead log, are switched off.
 func (o Options) checkpointAt() int64 { return min(max(o.Memory/4, 32<<20), 256<<20) }
 
 // rowGroup is how many rows of a table are compressed as one. A checkpoint begins a new group in each table that has got rows and
@@ -169,10 +172,9 @@ func (d *DB) prepare(ctx context.Context, o Options) error {
 		return err
 	}
 	d.writer = conn
-	if err := d.exec(ctx, attachFile(d.path, d.catalog)); err != nil {
+	if err := d.attach(ctx); err != nil {
 		return err
 	}
-	d.attached.Store(true)
 	if err := d.checkFormat(ctx); err != nil {
 		return err
 	}
@@ -190,6 +192,24 @@ func (d *DB) prepare(ctx context.Context, o Options) error {
 	if err := d.exec(ctx, lockDown(o.LakeDir, o.TempDir)); err != nil {
 		return fmt.Errorf("lock the configuration: %w", err)
 	}
+	return nil
+}
+
+// attach opens the file. A checkpoint marks its beginning in a log, although no rows are ever written there; whoever is killed at
+// the wrong moment leaves a log that the engine does not take for the file's. Without a log the file is as the last checkpoint
+// left it, rows and position, which is all that is asked of it.
+func (d *DB) attach(ctx context.Context) error {
+	err := d.exec(ctx, attachFile(d.path, d.catalog))
+	if err != nil && logText.MatchString(err.Error()) {
+		if err := removeFiles(d.path+".wal", d.path+".checkpoint.wal", d.path+".wal.recovery"); err != nil {
+			return err
+		}
+		err = d.exec(ctx, attachFile(d.path, d.catalog))
+	}
+	if err != nil {
+		return err
+	}
+	d.attached.Store(true)
 	return nil
 }
 
@@ -237,16 +257,21 @@ func (d *DB) Tend(ctx context.Context) error {
 	return d.checkpoint(ctx)
 }
 
+// CheckpointTime is how long the last checkpoint took, during which loads waited.
+func (d *DB) CheckpointTime() time.Duration { return time.Duration(d.checkpoints.Load()) }
+
 // tendEvery keeps checkpoints of a stream that pauses all the time apart.
 const tendEvery = time.Minute
 
 // checkpoint moves what was committed into the file; the caller holds mu.
 func (d *DB) checkpoint(ctx context.Context) error {
-	d.tended = d.now()
+	began := d.now()
+	d.tended = began
 	if err := d.exec(ctx, "CHECKPOINT "+quote(d.catalog)); err != nil {
 		return d.fail("checkpoint", d.path, err)
 	}
-	d.dirty = false
+	d.dirty, d.unsaved = false, 0
+	d.checkpoints.Store(int64(d.now().Sub(began)))
 	return nil
 }
 

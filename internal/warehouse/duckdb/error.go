@@ -24,6 +24,7 @@ var (
 	pidText     = regexp.MustCompile(`\(PID (\d+)\)`)
 	newerText   = regexp.MustCompile(`(?i)trying to read a database file with version number|created with a newer version|requires? a newer version`)
 	corruptText = regexp.MustCompile(`(?i)corrupt|checksum|not a valid duckdb database file|replaying wal|serialization error|failed to deserialize|could not read enough bytes|unexpected end`)
+	logText     = regexp.MustCompile(`(?i)replaying wal|wal does not match`)
 	fullText    = regexp.MustCompile(`(?i)no space left|disk quota|max_temp_directory_size|failed to offload`)
 	deniedText  = regexp.MustCompile(`(?i)permission denied|read-only file system|cannot open file`)
 	memoryText  = regexp.MustCompile(`(?i)out of memory|failed to pin block|could not allocate block`)
@@ -67,6 +68,10 @@ func (d *DB) fail(op, object string, err error) error {
 	e := &warehouse.Error{Op: op, Object: object, Kind: kindOf(err), Err: err}
 	switch e.Kind {
 	case warehouse.Broken, warehouse.Corrupt:
+		if fullText.MatchString(err.Error()) {
+			e.Hint = "make room on the disk of the data folder: the warehouse is opened anew and loading goes on by itself"
+			break
+		}
 		e.Hint = "the warehouse is opened anew; if this comes again, move " + d.path + " away: a new one is filled from the lake"
 	case warehouse.DiskFull:
 		e.Hint = "make room on the disk of the data folder: loading goes on by itself"

@@ -55,6 +55,12 @@ func (d *DB) Load(ctx context.Context, b *warehouse.Batch) (r *warehouse.Result,
 		d.known[b.Schema] = l.tables
 	}
 	d.dirty = d.dirty || !l.result.Duplicate
+	if d.unsaved += l.bytes; d.unsaved >= d.options.checkpointAt() {
+		// The rows are in, whatever becomes of this; an engine that fails here says so to the next who asks.
+		if err := d.checkpoint(ctx); err != nil && warehouse.KindOf(err) == warehouse.Broken {
+			return nil, err
+		}
+	}
 	return l.result, nil
 }
 
@@ -65,6 +71,7 @@ type loading struct {
 	now    time.Time
 	tables tables
 	unfit  []event.Discard // found while rows were appended
+	bytes  int64           // that the rows take in memory, about
 	result *warehouse.Result
 }
 

@@ -24,6 +24,17 @@ func (d *DB) SetDeadLetterFiles(ctx context.Context, files []string) error {
 	return d.setView(ctx, "firth.dead_letters", deadLettersView(files))
 }
 
+// SetLakeDamage makes every question to lake.<name> fail with the text, which names the damaged file and says what to do, until
+// SetLakeFiles is called: an answer without the file's rows would be wrong and look right.
+func (d *DB) SetLakeDamage(ctx context.Context, name, text string) error {
+	return d.setView(ctx, "lake."+name, failingView("lake."+quote(name), eventColumns, text))
+}
+
+// SetDeadLetterDamage is SetLakeDamage for firth.dead_letters.
+func (d *DB) SetDeadLetterDamage(ctx context.Context, text string) error {
+	return d.setView(ctx, "firth.dead_letters", failingView("firth.dead_letters", deadLetterColumns, text))
+}
+
 func (d *DB) setView(ctx context.Context, name, statement string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -63,8 +74,20 @@ func (d *DB) SetFreshness(ctx context.Context, rows []warehouse.Freshness) error
 		if !f.LoadedAt.IsZero() {
 			loadedAt = f.LoadedAt.UTC()
 		}
-		return []driver.Value{f.Source, f.Warehouse, instant(f.ReceivedThrough), instant(f.LoadedThrough), loadedAt, lag(f), f.PendingRows}
+		row := []driver.Value{f.Source, f.Warehouse, instant(f.ReceivedThrough), instant(f.LoadedThrough), loadedAt, lag(f), f.PendingRows}
+		return append(row, upstream(&f.Upstream)...)
 	})
+}
+
+func upstream(u *warehouse.Upstream) []driver.Value {
+	if !u.Known {
+		return make([]driver.Value, 5)
+	}
+	var oldest driver.Value
+	if u.OldestUnmerged != 0 {
+		oldest = instant(u.OldestUnmerged)
+	}
+	return []driver.Value{u.FlushLag, u.FlushWaiting, u.MergeFiles, u.MergeRows, oldest}
 }
 
 // lag is in seconds; NULL while nothing at all has been loaded.

@@ -202,3 +202,35 @@ func TestClosed(t *testing.T) {
 		t.Errorf("closed again: %v", err)
 	}
 }
+
+func TestADamagedLakeIsNeverAnsweredFrom(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, filepath.Join(dir, "warehouse.duckdb"))
+	file := filepath.Join(dir, "lake", "a.parquet")
+	writeEvents(t, file, 3)
+	if err := db.SetLakeFiles(t.Context(), "production", []string{file}); err != nil {
+		t.Fatal(err)
+	}
+	const text = "lake file /lake/it's.parquet is damaged: bytes 4-90"
+	if err := db.SetLakeDamage(t.Context(), "production", text); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SetDeadLetterDamage(t.Context(), text); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		"SELECT count(*) FROM lake.production", "SELECT message_id FROM lake.production WHERE type = 'track'", "SELECT 1 FROM lake.production LIMIT 1",
+		"SELECT count(*) FROM firth.dead_letters", "SELECT count(*) FROM range(3) LEFT JOIN lake.production ON true", "SELECT max(ts) FROM lake.production WHERE ts > '2030-01-01'",
+	} {
+		var v any
+		if err := db.SQL().QueryRow(statement).Scan(&v); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v, %v", statement, v, err)
+		}
+	}
+	if err := db.SetLakeFiles(t.Context(), "production", []string{file}); err != nil {
+		t.Fatal(err)
+	}
+	if n := scan[int](t, db.SQL(), "SELECT count(*) FROM lake.production"); n != 3 {
+		t.Errorf("%d rows after the file was mended, want 3", n)
+	}
+}
