@@ -124,10 +124,12 @@ func TestSalvageRuins(t *testing.T) {
 		s := salvage(t, damaged, false)
 		whole := kept(t, damaged, all, s)
 		touched := 0
-		for at, size, i := 80, 0, first(n); at < len(content) && i < len(all); at, i = at+size, i+1 {
-			if size = 40 + len(all[i].Payload); at < to && at+size > from {
+		for at, i := 80, first(n); at < len(content) && i < len(all); i++ {
+			size := 40 + len(all[i].Payload)
+			if at < to && at+size > from {
 				touched++
 			}
+			at += size
 		}
 		if whole < len(all)-touched {
 			t.Fatalf("%s: %d frames of %d are kept, %d were touched: %+v", name, whole, len(all), touched, s)

@@ -204,11 +204,10 @@ func TestAMergeKeepsTheSortOrder(t *testing.T) {
 	}
 	stated := 0
 	for _, m := range list {
-		entries, err := m.FetchEntries(e.l.catalog.IO(), true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, entry := range entries {
+		for entry, err := range m.Entries(e.l.catalog.IO(), true) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if id := entry.DataFile().SortOrderID(); id == nil || *id != s.current().SortOrder().OrderID() {
 				t.Errorf("%s states the sort order %v", entry.DataFile().FilePath(), id)
 			}

@@ -15,7 +15,7 @@ import (
 	"firth/internal/lake/rowfile"
 )
 
-// ErrDamaged: a file of the lake does not hold what was written to it. The error names the file and what is wrong with it; nothing
+// ErrDamaged says that a file of the lake does not hold what was written to it. The error names the file and what is wrong with it; nothing
 // of the file was handed out.
 var ErrDamaged = catalog.ErrDamaged
 
