@@ -15,7 +15,6 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"firth/internal/disk"
-	"firth/internal/lake/catalog"
 	"firth/internal/lake/rowfile"
 )
 
@@ -231,15 +230,15 @@ func readBack[T any](ctx context.Context, m *Merger, shape *rowfile.Table[T], su
 	return sum, nil
 }
 
-// errChanged says that another commit took an input away.
-var errChanged = errors.New("an input of the merge is no longer in the table")
-
 // commit puts the new file in the place of the inputs. When that fails for certain, the file goes again.
 func (m *Merger) commit(ctx context.Context, u unit, files []*File, file *newFile, described iceberg.DataFile, out *merged) (*merged, error) {
 	ctx = context.WithoutCancel(ctx) // a commit of some milliseconds is not cut short
-	err := u.store.change(ctx, "merge", func(_ *table.Table, tx *table.Transaction) error {
-		return u.store.replace(ctx, tx, u.day, files, described, out.rowsIn-out.rowsOut)
-	})
+	sw := swap{op: table.OpReplace, remove: files, add: []iceberg.DataFile{described}, note: iceberg.Properties{noteMerged: strconv.Itoa(len(files))}}
+	if duplicates := out.rowsIn - out.rowsOut; duplicates > 0 {
+		// What incremental readers must not take for the same rows is an overwrite.
+		sw.op, sw.note[noteDuplicates] = table.OpOverwrite, strconv.FormatInt(duplicates, 10)
+	}
+	err := u.store.swap(ctx, "merge", sw)
 	if err == nil {
 		file.release()
 		return out, m.l.verifier.trust(file.path)
@@ -257,46 +256,6 @@ func (m *Merger) commit(ctx context.Context, u unit, files []*File, file *newFil
 		return nil, file.discard()
 	}
 	return nil, errors.Join(err, file.discard())
-}
-
-// replace fills a transaction: the new file for the old ones, which must still be in the table.
-func (s *store) replace(ctx context.Context, tx *table.Transaction, day int64, files []*File, described iceberg.DataFile, duplicates int64) error {
-	snap, err := s.snapshot()
-	if err != nil {
-		return err
-	}
-	live := make(map[string]bool, len(snap.Files))
-	for _, f := range snap.Files {
-		live[f.Path] = true
-	}
-	var old []iceberg.DataFile
-	for _, f := range files {
-		if !live[f.Path] {
-			return fmt.Errorf("%w: %s", errChanged, f.Path)
-		}
-		b, err := iceberg.NewDataFileBuilder(s.current().Spec(), iceberg.EntryContentData, catalog.Location(f.Path), iceberg.ParquetFile,
-			map[int]any{dayFieldID: iceberg.Date(day)}, nil, nil, f.Rows, f.Bytes)
-		if err != nil {
-			return fmt.Errorf("describe lake file: %w", err)
-		}
-		old = append(old, b.Build())
-	}
-	note := iceberg.Properties{noteMerged: strconv.Itoa(len(files))}
-	if duplicates > 0 {
-		// What incremental readers must not take for the same rows is an overwrite.
-		note[noteDuplicates] = strconv.FormatInt(duplicates, 10)
-		err = tx.ReplaceDataFilesWithDataFiles(ctx, old, []iceberg.DataFile{described}, note, table.WithoutAutoNameMapping())
-	} else {
-		rewrite := tx.NewRewrite(note).AddDataFile(described)
-		for _, f := range old {
-			rewrite.DeleteFile(f)
-		}
-		err = rewrite.Commit(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("replace files of table %s: %w", s.name, err)
-	}
-	return nil
 }
 
 // names reports, after a commit whose outcome is not known, whether the table has a file.

@@ -233,6 +233,14 @@ func (v *fakeReaders) SetDeadLetterFiles(_ context.Context, files []string) erro
 	return v.note("dead letters: %s", strings.Join(files, " "))
 }
 
+func (v *fakeReaders) SetLakeDamage(_ context.Context, name, text string) error {
+	return v.note("%s: %s", name, text)
+}
+
+func (v *fakeReaders) SetDeadLetterDamage(_ context.Context, text string) error {
+	return v.note("dead letters: %s", text)
+}
+
 func (v *fakeReaders) SetFiles(_ context.Context, files []warehouse.LakeFile) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -62,6 +62,9 @@ type Tender interface {
 type Views interface {
 	SetLakeFiles(ctx context.Context, name string, files []string) error
 	SetDeadLetterFiles(ctx context.Context, files []string) error
+	// The next two make every question fail with the text, until files are set again.
+	SetLakeDamage(ctx context.Context, name, text string) error
+	SetDeadLetterDamage(ctx context.Context, text string) error
 	SetFiles(ctx context.Context, files []warehouse.LakeFile) error
 	SetFreshness(ctx context.Context, rows []warehouse.Freshness) error
 }
@@ -87,7 +90,7 @@ type Shaper interface {
 
 // Defaults of Options.
 const (
-	DefaultEvery = 200 * time.Millisecond
+	DefaultEvery = 100 * time.Millisecond
 	DefaultRows  = 20_000
 	DefaultBytes = 64 << 20
 

@@ -13,7 +13,6 @@ import (
 
 	"firth/internal/disk"
 	"firth/internal/event"
-	"firth/internal/lake"
 	"firth/internal/state"
 	"firth/internal/warehouse"
 )
@@ -24,13 +23,15 @@ type Loader struct {
 	o     Options
 	state *state.Cell
 	fresh freshness
+	pace  pace
 
 	sources map[string]*source
 	names   []string // of sources, in the order of their turns
-	letters *lake.Snapshot
+	letters seenView
 	filesOf map[string]int64 // snapshot by table that firth.files shows
 	filesAt time.Time
-	swept   bool // the temporary files of an earlier process are gone
+	unread  error // why the lake's catalog could not be read at the last look
+	swept   bool  // the temporary files of an earlier process are gone
 }
 
 // New makes a loader. It does nothing until Run or CatchUp.
@@ -102,8 +103,8 @@ func (l *Loader) CatchUp(ctx context.Context) error {
 				return fmt.Errorf("load %s: %w", name, err)
 			}
 		}
-		if c := l.state.Get(); c.State != state.OK {
-			return errors.New(c.Error)
+		if l.unread != nil {
+			return l.unread
 		}
 		if !more {
 			return nil
@@ -150,6 +151,7 @@ func (l *Loader) turn(ctx context.Context) (more bool, err error) {
 		s.note(ctx, err)
 		more = more || again
 	}
+	l.measure()
 	l.refresh(ctx)
 	l.report()
 	if t, ok := l.o.Warehouse.(Tender); ok && !more {
@@ -167,16 +169,18 @@ func (l *Loader) findSources(ctx context.Context) bool {
 	found, err := l.o.Lake.Sources(ctx)
 	if err != nil {
 		if !ended(ctx) {
-			l.state.SetError(state.Failed, fmt.Errorf("read the lake's catalog: %w", err), warehouse.HintOf(err))
+			l.unread = fmt.Errorf("read the lake's catalog: %w", err)
+			l.state.SetError(state.Failed, l.unread, warehouse.HintOf(err))
 		}
 		return false
 	}
+	l.unread = nil
 	for _, name := range found {
 		if l.sources[name] != nil {
 			continue
 		}
 		s := &source{
-			o: &l.o, name: name, schema: l.o.Rules.Schema(name), loadedThrough: event.NoTime, rows: l.o.Rows,
+			o: &l.o, pace: &l.pace, name: name, schema: l.o.Rules.Schema(name), loadedThrough: event.NoTime, rows: l.o.Rows,
 			session: session{history: l.o.History, log: l.o.Log, now: l.o.Now, newID: l.o.NewID, name: l.o.Name + "/" + name},
 		}
 		l.sources[name] = s
@@ -199,6 +203,11 @@ func (l *Loader) report() {
 		}
 	}
 	if first == nil {
+		stats := l.Stats()
+		if err, hint := stats.behind(); err != nil {
+			l.state.SetError(state.Degraded, err, hint)
+			return
+		}
 		l.state.Set(state.OK)
 		return
 	}

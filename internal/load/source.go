@@ -26,6 +26,7 @@ const maxGone = 3
 // source is one source's way into the warehouse.
 type source struct {
 	o       *Options
+	pace    *pace
 	name    string
 	schema  string
 	session session
@@ -41,7 +42,7 @@ type source struct {
 	rows          int            // of the next chunk: fewer after the warehouse ran out of memory
 	gone          int            // how often in a row a file of the snapshot was gone
 	snap          *lake.Snapshot // last seen
-	viewed        *lake.Snapshot // in the view
+	viewed        seenView
 	loadedThrough int64
 	loadedAt      time.Time
 
@@ -86,7 +87,7 @@ func (s *source) advance(ctx context.Context) (more bool, err error) {
 		return true, nil // the next snapshot names the files that took its place
 	}
 	if err != nil {
-		return false, fmt.Errorf("read the lake: %w", err)
+		return false, readError(err, s.schema)
 	}
 	s.gone = 0
 	if len(c.calls) == 0 {
@@ -227,6 +228,7 @@ func (s *source) load(ctx context.Context, c *chunk, began time.Time) error {
 	}
 	s.loadedThrough, s.loadedAt = max(s.loadedThrough, through), s.o.Now()
 	s.positions[c.log] = warehouse.Position{Next: c.to, LoadedThrough: s.loadedThrough, LoadedAt: s.loadedAt}
+	s.pace.load(len(c.calls), s.loadedAt.Sub(began), s.loadedAt)
 	if !r.Duplicate {
 		r.Notices = append(b.Notices, r.Notices...)
 		s.session.loaded(ctx, r, began)

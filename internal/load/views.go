@@ -38,14 +38,12 @@ func (f *freshness) set(rows []warehouse.Freshness) bool {
 
 // view brings lake.<source> to the snapshot.
 func (s *source) view(ctx context.Context) error {
-	if s.o.Views == nil || s.viewed == s.snap || (s.viewed != nil && s.viewed.ID == s.snap.ID) {
+	if s.o.Views == nil {
 		return nil
 	}
-	if err := s.o.Views.SetLakeFiles(ctx, s.schema, paths(s.snap)); err != nil {
-		return err
-	}
-	s.viewed = s.snap
-	return nil
+	return s.viewed.refresh(ctx, s.o, s.snap,
+		func(files []string) error { return s.o.Views.SetLakeFiles(ctx, s.schema, files) },
+		func(damage string) error { return s.o.Views.SetLakeDamage(ctx, s.schema, damage) })
 }
 
 func paths(snap *lake.Snapshot) []string {
@@ -61,8 +59,10 @@ func paths(snap *lake.Snapshot) []string {
 // again at the next turn, and holds nothing up.
 func (l *Loader) refresh(ctx context.Context) {
 	var rows []warehouse.Freshness
+	told := l.upstream()
 	for _, name := range l.names {
 		if f, ok := l.sources[name].freshness(); ok {
+			f.Upstream = told
 			rows = append(rows, f)
 		}
 	}
@@ -103,14 +103,9 @@ func (l *Loader) refreshDeadLetters(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.letters != nil && l.letters.ID == snap.ID {
-		return nil
-	}
-	if err := l.o.Views.SetDeadLetterFiles(ctx, paths(snap)); err != nil {
-		return err
-	}
-	l.letters = snap
-	return nil
+	return l.letters.refresh(ctx, &l.o, snap,
+		func(files []string) error { return l.o.Views.SetDeadLetterFiles(ctx, files) },
+		func(damage string) error { return l.o.Views.SetDeadLetterDamage(ctx, damage) })
 }
 
 // filesEvery is how often firth.files is made anew at most, since a lake may have thousands of files and a flush a second.
@@ -138,7 +133,7 @@ func (l *Loader) refreshFiles(ctx context.Context) error {
 	for _, name := range l.names {
 		add(name, l.sources[name].snap)
 	}
-	add(lake.DeadLetters, l.letters)
+	add(lake.DeadLetters, l.letters.snap)
 	if maps.Equal(snaps, l.filesOf) {
 		return nil
 	}
