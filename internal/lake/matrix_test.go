@@ -45,7 +45,7 @@ func diskStep(op disktest.Op) string {
 // stepsInSource are the names of steps as the package's source has them.
 func stepsInSource(t *testing.T) (names []string) {
 	t.Helper()
-	call := regexp.MustCompile(`(?:\bstep\(|\.change\(ctx, )"([a-z ]+)"`)
+	call := regexp.MustCompile(`(?:\bstep\(|\.(?:change|swap)\(ctx, )"([a-z ]+)"`)
 	for _, pattern := range []string{"*.go", "catalog/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
@@ -64,7 +64,7 @@ func stepsInSource(t *testing.T) (names []string) {
 					continue
 				}
 				names = append(names, strings.TrimSpace(m[1]))
-				if strings.HasPrefix(m[0], ".change") {
+				if strings.HasPrefix(m[0], ".") {
 					names = append(names, "done "+m[1])
 				}
 			}

@@ -9,8 +9,6 @@ import (
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
-
-	"firth/internal/lake/catalog"
 )
 
 // freshFor is how long what was just received is left alone by retention, however old its days: loaders read it meanwhile.
@@ -55,13 +53,13 @@ func (t *Tender) retain(ctx context.Context, name string, now time.Time, byHand 
 	progress(TendProgress{Step: "retain", Table: name})
 	var files []*File
 	var days map[time.Time]bool
-	err = w.s.change(ctx, "retain", func(_ *table.Table, tx *table.Transaction) error {
-		snap, err := w.s.snapshot() // a merger may have been faster
-		if err != nil {
-			return err
-		}
-		files, days = outdated(snap, before, received)
-		return dropFiles(ctx, tx, w.s, files, before)
+	kept := dayTime(dayOf(before.UnixMicro()))
+	err = w.s.swap(ctx, "retain", swap{
+		op: table.OpDelete, note: iceberg.Properties{keptKey: kept.Format(time.DateOnly)},
+		pick: func(snap *Snapshot) []*File { // a merger may have been faster
+			files, days = outdated(snap, before, received)
+			return files
+		},
 	})
 	if err != nil {
 		return errors.Join(err, w.s.reload(ctx))
@@ -78,23 +76,6 @@ func (t *Tender) retain(ctx context.Context, name string, now time.Time, byHand 
 		s.DroppedRows += rows
 	})
 	return nil
-}
-
-// dropFiles takes files out of the table. The library finds them by their paths; nothing else is touched.
-func dropFiles(ctx context.Context, tx *table.Transaction, s *store, files []*File, before time.Time) error {
-	var drop []iceberg.DataFile
-	spec := s.current().Spec()
-	for _, f := range files {
-		b, err := iceberg.NewDataFileBuilder(spec, iceberg.EntryContentData, catalog.Location(f.Path), iceberg.ParquetFile,
-			map[int]any{dayFieldID: iceberg.Date(dayOf(f.Day.UnixMicro()))}, nil, nil, f.Rows, f.Bytes)
-		if err != nil {
-			return err
-		}
-		drop = append(drop, b.Build())
-	}
-	kept := dayTime(dayOf(before.UnixMicro()))
-	note := iceberg.Properties{keptKey: kept.Format(time.DateOnly)}
-	return tx.ReplaceDataFilesWithDataFiles(ctx, drop, nil, note, table.WithoutAutoNameMapping())
 }
 
 const (

@@ -20,6 +20,7 @@ import (
 type swap struct {
 	op     table.Operation
 	remove []*File
+	pick   func(*Snapshot) []*File // chooses the files to take out, in place of remove, from the snapshot that is replaced
 	add    []iceberg.DataFile
 	note   iceberg.Properties
 }
@@ -42,6 +43,12 @@ func (s *store) swap(ctx context.Context, step string, sw swap) error {
 	snap, err := s.snapshot()
 	if err != nil {
 		return err
+	}
+	if sw.pick != nil {
+		sw.remove = sw.pick(snap)
+	}
+	if len(sw.remove)+len(sw.add) == 0 {
+		return nil
 	}
 	touched, err := s.touched(snap, sw.remove)
 	if err != nil {

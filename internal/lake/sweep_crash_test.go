@@ -232,7 +232,7 @@ func TestNothingIsDecidedFromAPartialRead(t *testing.T) {
 	kinds := []disktest.Kind{disktest.ReadDir, disktest.Read, disktest.Open}
 	fails := map[disktest.Kind]int{}
 	for _, kind := range kinds {
-		for nth := 0; ; nth += stride(20) {
+		for nth := 0; ; nth += stride(13) {
 			d, fs := h.copy(t)
 			d.mustOpen()
 			d.mustRound() // condemns
