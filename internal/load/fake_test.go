@@ -49,7 +49,7 @@ func (l *fakeLake) commit(source, log string, position uint64, calls ...event.Ca
 		calls[i].Log = log
 	}
 	next := &lake.Snapshot{Source: source, ID: t.snap.ID + 1, Positions: maps.Clone(t.snap.Positions), Files: slices.Clone(t.snap.Files)}
-	next.Positions[log] = position
+	next.Positions[log], next.Rows = position, t.snap.Rows+int64(len(calls))
 	if len(calls) > 0 {
 		next.Files = append(next.Files, fileOf(calls, fmt.Sprintf("/lake/%s/%d.parquet", source, next.ID)))
 	}
