@@ -65,10 +65,14 @@ func (in *Input) Page() (n int64) {
 	groups := in.file.Metadata().RowGroups
 	for i := range groups {
 		for j := range groups[i].Columns {
-			n = max(n, groups[i].Columns[j].MetaData.TotalUncompressedSize)
+			meta, pages := &groups[i].Columns[j].MetaData, int64(0)
+			for _, e := range meta.EncodingStats {
+				pages += int64(e.Count)
+			}
+			n = max(n, meta.TotalUncompressedSize/max(1, pages-1)) // the last one may be a small one
 		}
 	}
-	return min(n, pageBytes+pageBytes/4)
+	return n + n/4 // they differ
 }
 
 // Each hands fn the values of a column, row by row: of a text its bytes, good until fn returns and nil when absent, of a number

@@ -50,7 +50,7 @@ const (
 // read back with [Sums.Of], must have the same.
 func (m *Merge[T]) Write(ctx context.Context, out io.Writer) (*Stats, Sum, MergeStats, error) {
 	pool := newPagePool(int(m.Memory/packedShare), m.Temp)
-	w := parquet.NewGenericWriter[any](out, append(m.Table.options(), parquet.ColumnPageBuffers(pool))...)
+	w := parquet.NewGenericWriter[any](out, append(m.Table.options(pageBytes), parquet.ColumnPageBuffers(pool))...)
 	g := &gathering[T]{m: m, stats: newStats(m.Table, len(m.Order)), groups: slices.Collect(slices.Chunk(m.Order, m.groupRows()))}
 	g.begin(w)
 	err := errors.Join(g.run(ctx), g.close())

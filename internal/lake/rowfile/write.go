@@ -9,10 +9,13 @@ import (
 )
 
 // Sizes of what is written. A row group is what an engine skips as a whole, so it is kept small enough that one event of a
-// day does not fill it; a page is what zstd sees at once, so it is kept large.
+// day does not fill it; a page is what zstd sees at once, so it is kept large. The files of a [Writer] are soon merged, a hundred
+// at a time, with a page of each in memory: theirs are small.
 const (
 	RowsPerGroup  = 32_768
 	pageBytes     = 1 << 20
+	smallPage     = 128 << 10
+	smallBatch    = 256 // rows
 	batchRows     = 1_024
 	bloomBits     = 12
 	indexBytes    = 64 // how much of a bound the page index keeps
@@ -29,7 +32,7 @@ type Writer[T any] struct {
 
 // NewWriter returns a writer of files of the table.
 func NewWriter[T any](t *Table[T]) *Writer[T] {
-	return &Writer[T]{table: t, writer: parquet.NewGenericWriter[any](io.Discard, t.options()...), values: make([]parquet.Value, 0, batchRows)}
+	return &Writer[T]{table: t, writer: parquet.NewGenericWriter[any](io.Discard, t.options(smallPage)...), values: make([]parquet.Value, 0, smallBatch)}
 }
 
 // Write writes one file of rows, which must be in the table's order, and says what it holds. After an error the output
@@ -40,8 +43,10 @@ func (w *Writer[T]) Write(out io.Writer, rows []*T) (*Stats, error) {
 	for group := range slices.Chunk(rows, RowsPerGroup) {
 		for i, cw := range w.writer.ColumnWriters() {
 			c := &w.table.columns[i]
-			for batch := range slices.Chunk(group, batchRows) {
-				w.values = c.appendValues(w.values[:0], i, batch, &stats.Columns[i])
+			for at := 0; at < len(group); {
+				n := c.batch(group[at:])
+				w.values = c.appendValues(w.values[:0], i, group[at:at+n], &stats.Columns[i])
+				at += n
 				if _, err := cw.WriteRowValues(w.values); err != nil {
 					return nil, fmt.Errorf("write column %s: %w", c.Name, err)
 				}
@@ -59,13 +64,13 @@ func (w *Writer[T]) Write(out io.Writer, rows []*T) (*Stats, error) {
 	return stats, nil
 }
 
-func (t *Table[T]) options() []parquet.WriterOption {
+func (t *Table[T]) options(page int) []parquet.WriterOption {
 	o := []parquet.WriterOption{
 		t.schema,
 		parquet.CreatedBy("firth", "1", ""),
 		parquet.DataPageVersion(1),
 		parquet.DataPageStatistics(false), // the page index has them
-		parquet.PageBufferSize(pageBytes),
+		parquet.PageBufferSize(page),
 		parquet.WriteBufferSize(outputBuffer),
 		parquet.DictionaryMaxBytes(dictionaryCap),
 		parquet.ColumnIndexSizeLimit(func([]string) int { return indexBytes }),
@@ -88,6 +93,19 @@ func (t *Table[T]) options() []parquet.WriterOption {
 		sorting = append(sorting, parquet.NullsFirst(parquet.Ascending(name)))
 	}
 	return append(o, parquet.SortingWriterConfig(parquet.SortingColumns(sorting...)))
+}
+
+// batch is how many of the first rows are handed to the library at once, which ends a page between two batches: so many that
+// their values are far less than a page, one at least.
+func (c *Column[T]) batch(rows []*T) int {
+	n, bytes := 0, 0
+	for n < min(len(rows), smallBatch) && (n == 0 || bytes < smallPage/4) {
+		if c.textual() {
+			bytes += len(c.Bytes(rows[n]))
+		}
+		n++
+	}
+	return n
 }
 
 // appendValues takes one column out of the rows and counts what it sees.
