@@ -37,7 +37,11 @@ func (p *parent) backlog() backlog {
 // upstream is what the answering half is told of this one.
 func (p *parent) upstream() upstream {
 	b, m := p.backlog(), p.merger.Stats()
-	return upstream{FlushLagSeconds: b.Lag.Seconds(), PendingEvents: int64(b.Events), MergeWaitingFiles: m.WaitingFiles, MergeLagSeconds: p.mergeLag(m).Seconds()}
+	u := upstream{FlushLagSeconds: b.Lag.Seconds(), PendingEvents: int64(b.Events), MergeWaitingFiles: m.WaitingFiles, MergeWaitingRows: m.WaitingRows}
+	if !m.OldestWaiting.IsZero() {
+		u.OldestUnmerged = m.OldestWaiting.UnixMicro()
+	}
+	return u
 }
 
 // oldest is when the oldest record that is not in the lake was received. Where the lake's writer has not come to it yet, which is

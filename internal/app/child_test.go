@@ -105,7 +105,7 @@ func TestLeftOverChildIsEnded(t *testing.T) {
 
 func TestAnotherProcessWithTheSamePIDIsLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "child.pid")
-	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+" 1\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+" 1 "+path+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := endLeftOver(path, time.Second); err != nil {
@@ -113,6 +113,39 @@ func TestAnotherProcessWithTheSamePIDIsLeftAlone(t *testing.T) {
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the stale pid file is still there")
+	}
+}
+
+// TestTheOriginalsChildIsLeftAlone looks into a copy of a folder whose server is running.
+func TestTheOriginalsChildIsLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("FIRTH_TEST_CHILD", dir)
+	cmd := exec.Command(os.Args[0], "-test.run=none")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	original, copied := filepath.Join(dir, "child.pid"), filepath.Join(t.TempDir(), "child.pid")
+	if err := writePID(original, cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	note, err := os.ReadFile(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(copied, note, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := endLeftOver(copied, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := processStart(cmd.Process.Pid); err != nil {
+		t.Errorf("the original's child is gone: %v", err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("the child ended by itself")
 	}
 }
 

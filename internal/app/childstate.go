@@ -21,7 +21,8 @@ type upstream struct {
 	FlushLagSeconds   float64 `json:"flush_lag_seconds"`
 	PendingEvents     int64   `json:"pending_events"`
 	MergeWaitingFiles int64   `json:"merge_waiting_files"`
-	MergeLagSeconds   float64 `json:"merge_lag_seconds"`
+	MergeWaitingRows  int64   `json:"merge_waiting_rows"`
+	OldestUnmerged    int64   `json:"oldest_unmerged"` // Unix microseconds; 0: nothing waits
 }
 
 // answerState is what the child answers.

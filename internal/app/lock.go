@@ -67,13 +67,14 @@ func processStart(pid int) (string, error) {
 	return fields[19], nil
 }
 
-// writePID notes a child's pid and start time, for endLeftOver.
+// writePID notes a child's pid and start time, and where the note lies, for endLeftOver: a copy of the folder has a copy of the note,
+// and the child of the original is nobody's to end.
 func writePID(path string, pid int) error {
 	start, err := processStart(pid)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(strconv.Itoa(pid)+" "+start+"\n"), 0o600)
+	return os.WriteFile(path, []byte(strconv.Itoa(pid)+" "+start+" "+path+"\n"), 0o600)
 }
 
 // endLeftOver ends the child that an earlier run left behind, if it still lives, and waits until it is gone.
@@ -85,7 +86,11 @@ func endLeftOver(path string, patience time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
-	pidText, start, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	pidText, rest, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	start, place, _ := strings.Cut(rest, " ")
+	if place != path {
+		return os.Remove(path)
+	}
 	pid, err := strconv.Atoi(pidText)
 	if err != nil || pid <= 1 {
 		return os.Remove(path)

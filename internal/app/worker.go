@@ -63,7 +63,11 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 	group.Go(func() error {
 		err := w.run(ctx)
 		// The socket stays until the last rows are in, so that the parent sees what is going on.
-		return errors.Join(err, srv.Close())
+		err = errors.Join(err, srv.Close())
+		if rerr := os.Remove(dir.socket()); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+		return err
 	})
 	return group.Wait()
 }
@@ -93,6 +97,10 @@ func (w *worker) exchange(rw http.ResponseWriter, r *http.Request) {
 	}
 	out := answerState{Components: w.components()}
 	if a := w.answer.Load(); a != nil {
+		a.loader.SetUpstream(warehouse.Upstream{
+			FlushLag: in.FlushLagSeconds, FlushWaiting: in.PendingEvents,
+			MergeFiles: in.MergeWaitingFiles, MergeRows: in.MergeWaitingRows, OldestUnmerged: in.OldestUnmerged,
+		})
 		out.Load = a.loading(r.Context(), time.Now())
 	}
 	writeJSON(rw, http.StatusOK, out)
