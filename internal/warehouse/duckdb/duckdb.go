@@ -68,6 +68,7 @@ type DB struct {
 	unsaved     int64             // bytes of rows committed since the last checkpoint
 	checkpoints atomic.Int64      // time that the last one took, in nanoseconds
 
+	crew     *crew
 	attached atomic.Bool // connections begin in the file's database from then on
 }
 
@@ -95,6 +96,9 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	connector, err := engine.NewConnector("?"+o.settings().Encode(), d.begin)
 	if err != nil {
 		return nil, openError(abs, err)
+	}
+	if d.crew, err = newCrew(connector, o.Threads); err != nil {
+		return nil, errors.Join(openError(abs, err), connector.Close())
 	}
 	d.sql = sql.OpenDB(connector)
 	if err := d.prepare(ctx, o); err != nil {
@@ -127,6 +131,7 @@ func (o Options) settings() url.Values {
 	return url.Values{
 		"memory_limit":                 {byteSize(o.Memory)},
 		"threads":                      {strconv.Itoa(o.Threads)},
+		"external_threads":             {strconv.Itoa(o.Threads)},
 		"temp_directory":               {o.TempDir},
 		"max_temp_directory_size":      {byteSize(o.TempBytes)},
 		"checkpoint_threshold":         {byteSize(1 << 50)}, // see checkpointAt
