@@ -219,6 +219,7 @@ func (s *source) load(ctx context.Context, c *chunk, began time.Time) error {
 		if err := s.shaper.Add(&c.calls[i]); err != nil {
 			return fmt.Errorf("shape the call at offset %d: %w", c.calls[i].Offset, err)
 		}
+		c.calls[i] = event.Call{} // its rows have texts of their own: it need not be held beside them
 	}
 	b := s.shaper.Take()
 	b.Source, b.Schema, b.Log, b.From, b.To, b.ReceivedThrough = s.name, s.schema, c.log, s.positions[c.log].Next, c.to, through
