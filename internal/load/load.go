@@ -91,7 +91,7 @@ type Shaper interface {
 // Defaults of Options.
 const (
 	DefaultEvery = 100 * time.Millisecond
-	DefaultRows  = 20_000
+	DefaultRows  = 30_000
 	DefaultBytes = 64 << 20
 
 	DefaultSpoolBytes = 1 << 30
