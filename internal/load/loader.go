@@ -204,7 +204,7 @@ func (l *Loader) report() {
 	}
 	if first == nil {
 		stats := l.Stats()
-		if err, hint := stats.behind(); err != nil {
+		if hint, err := stats.behind(); err != nil {
 			l.state.SetError(state.Degraded, err, hint)
 			return
 		}

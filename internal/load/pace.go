@@ -123,17 +123,17 @@ func lagOf(f *warehouse.Freshness) time.Duration {
 	return max(0, time.Duration(f.ReceivedThrough-f.LoadedThrough)*time.Microsecond)
 }
 
-// behind says in words how far the tables are behind the lake and what becomes of it; nil where they keep up.
-func (s *Stats) behind() (err error, hint string) {
+// behind says in words how far the tables are behind the lake and what becomes of it; no error where they keep up.
+func (s *Stats) behind() (hint string, err error) {
 	if s.Lag < behindAfter {
-		return nil, ""
+		return "", nil
 	}
 	text := fmt.Sprintf("%s behind: it loads %s rows/s and %s arrive; %s rows wait", inWords(s.Lag), grouped(int64(s.RowsPerSec)), grouped(int64(s.ArrivePerSec)), grouped(s.PendingRows))
 	spare := s.RowsPerSec - s.ArrivePerSec
 	if spare <= 0 {
-		return errors.New(text), "nothing is lost: the lake has every event. It catches up when fewer events come; processors, or fewer different events, make it faster"
+		return "nothing is lost: the lake has every event. It catches up when fewer events come; processors, or fewer different events, make it faster", errors.New(text)
 	}
-	return errors.New(text), "nothing is lost: the lake has every event, and the tables have it too in about " + inWords(time.Duration(float64(s.PendingRows)/spare*float64(time.Second)))
+	return "nothing is lost: the lake has every event, and the tables have it too in about " + inWords(time.Duration(float64(s.PendingRows)/spare*float64(time.Second))), errors.New(text)
 }
 
 // inWords is a duration in the unit that fits.
