@@ -31,12 +31,12 @@ func newStreamLake(events, names int) *streamLake {
 	const userAgent = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
 	for i := range 8000 {
 		at := int64(1_700_000_000_000_000) + int64(i)*1000
-		properties := fmt.Sprintf(`{"product_id":"507f1f77bcf86cd7994390%02d","sku":"G-%d","category":"Games","name":"Monopoly: %drd Edition","brand":"Hasbro",`+
+		properties := fmt.Sprintf(`{"session":"`+hole+`","product_id":"507f1f77bcf86cd7994390%02d","sku":"G-%d","category":"Games","name":"Monopoly: %drd Edition","brand":"Hasbro",`+
 			`"variant":"%d pieces","price":%d.99,"quantity":%d,"coupon":"MAYDEALS","currency":"usd","position":%d,"inStock":%t}`, i%100, i, i%9, i%500, i%90, i%7, i, i%2 == 0)
 		context := fmt.Sprintf(`{"app":{"name":"Shop","version":"545","build":"3.0.1.545"},"campaign":{"name":"TPS Innovation Newsletter","source":"Newsletter",`+
 			`"medium":"email","term":"tps reports","content":"image link"},"ip":"8.8.%d.8","library":{"name":"analytics.js","version":"2.11.1"},`+
-			`"locale":"en-US","page":{"path":"/academy/%d","referrer":"","search":"","title":"Analytics Academy","url":"https://example.com/academy/%d"},`+
-			`"screen":{"density":2,"height":568,"width":320},"timezone":"Europe/Amsterdam","userAgent":"%s"}`, i%256, i, i, userAgent)
+			`"locale":"en-US","page":{"path":"/academy/%d","referrer":"","search":"","title":"Analytics Academy","url":"https://example.com/academy/`+hole+`"},`+
+			`"screen":{"density":2,"height":568,"width":320},"timezone":"Europe/Amsterdam","userAgent":"%s"}`, i%256, i, userAgent)
 		c := event.Call{
 			Type: "track", Event: fmt.Sprintf("Product Viewed %d", kinds.Uint64()), UserID: fmt.Sprintf("97980cfea%04d", i*7%1000), AnonymousID: "023188b0-bbac-11e4-8dfc-aa07a5b093db",
 			TS: at, ReceivedAt: at, SentAt: at, OriginalTimestamp: at, Properties: []byte(properties), Context: []byte(context), Log: journal,
@@ -66,12 +66,18 @@ func (l *streamLake) Calls(_ context.Context, _ *lake.Snapshot, _ string, from, 
 	for o := from; o < to; o++ {
 		c := l.templates[o%uint64(len(l.templates))]
 		c.MessageID, c.Offset = fmt.Sprintf("ajs-next-1700000000000-022bb90c-bbac-11e4-8dfc-%012x", o), o
+		text := fmt.Sprintf("%016x%016x", o*0x9e3779b97f4a7c15, (o+1)*0xc2b2ae3d27d4eb4f)
+		c.Properties, c.Context = bytes.Replace(c.Properties, []byte(hole), []byte(text), 1), bytes.Replace(c.Context, []byte(hole), []byte(text), 1)
+		c.AnonymousID, c.UserID = text[:8]+"-bbac-11e4-8dfc-"+text[20:], "usr_"+text[:5]
 		if err := fn(&c); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// hole is where a call has a text that no other has.
+const hole = "00000000000000000000000000000000"
 
 // BenchmarkLoad is from calls to rows that are committed: shaping, appending and checkpoints, on one thread of the engine.
 func BenchmarkLoad(b *testing.B) {

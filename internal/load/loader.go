@@ -30,8 +30,9 @@ type Loader struct {
 	letters seenView
 	filesOf map[string]int64 // snapshot by table that firth.files shows
 	filesAt time.Time
-	unread  error // why the lake's catalog could not be read at the last look
-	swept   bool  // the temporary files of an earlier process are gone
+	noted   string // trouble beside the loads that was logged last
+	unread  error  // why the lake's catalog could not be read at the last look
+	swept   bool   // the temporary files of an earlier process are gone
 }
 
 // New makes a loader. It does nothing until Run or CatchUp.
@@ -152,14 +153,28 @@ func (l *Loader) turn(ctx context.Context) (more bool, err error) {
 		more = more || again
 	}
 	l.measure()
-	l.refresh(ctx)
+	err = l.refresh(ctx)
 	l.report()
 	if t, ok := l.o.Warehouse.(Tender); ok && !more {
-		if err := t.Tend(ctx); err != nil && ctx.Err() == nil {
-			l.o.Log.Warn("the warehouse could not be tidied", "warehouse", l.o.Name, "err", err)
-		}
+		err = errors.Join(err, t.Tend(ctx))
 	}
-	return more, nil
+	return more, l.note(ctx, err)
+}
+
+// note logs trouble beside the loads when it is new, and returns it when the warehouse has to be opened again.
+func (l *Loader) note(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		l.noted = ""
+	case ended(ctx):
+	case warehouse.KindOf(err) == warehouse.Broken:
+		l.state.SetError(state.Failed, err, warehouse.HintOf(err))
+		return err
+	case err.Error() != l.noted:
+		l.noted = err.Error()
+		l.o.Log.Warn("the warehouse is not all up to date; it is tried again", "warehouse", l.o.Name, "err", err)
+	}
+	return nil
 }
 
 func ended(ctx context.Context) bool { return ctx.Err() != nil }

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -57,7 +58,7 @@ func paths(snap *lake.Snapshot) []string {
 
 // refresh brings the dead letters, the list of files and the freshness up to date. What cannot be refreshed now is tried
 // again at the next turn, and holds nothing up.
-func (l *Loader) refresh(ctx context.Context) {
+func (l *Loader) refresh(ctx context.Context) error {
 	var rows []warehouse.Freshness
 	told := l.upstream()
 	for _, name := range l.names {
@@ -68,17 +69,16 @@ func (l *Loader) refresh(ctx context.Context) {
 	}
 	changed := l.fresh.set(rows)
 	if l.o.Views == nil {
-		return
+		return nil
 	}
-	if err := errors.Join(l.refreshDeadLetters(ctx), l.refreshFiles(ctx)); err != nil && ctx.Err() == nil {
-		l.o.Log.Warn("views of the lake could not be refreshed", "err", err)
+	err := errors.Join(l.refreshDeadLetters(ctx), l.refreshFiles(ctx))
+	if changed {
+		err = errors.Join(err, l.o.Views.SetFreshness(ctx, rows))
 	}
-	if !changed {
-		return
+	if err != nil {
+		return fmt.Errorf("refresh the views of the lake: %w", err)
 	}
-	if err := l.o.Views.SetFreshness(ctx, rows); err != nil && ctx.Err() == nil {
-		l.o.Log.Warn("freshness could not be refreshed", "err", err)
-	}
+	return nil
 }
 
 func (s *source) freshness() (warehouse.Freshness, bool) {

@@ -28,7 +28,7 @@ var (
 	fullText    = regexp.MustCompile(`(?i)no space left|disk quota|max_temp_directory_size|failed to offload`)
 	deniedText  = regexp.MustCompile(`(?i)permission denied|read-only file system|cannot open file`)
 	memoryText  = regexp.MustCompile(`(?i)out of memory|failed to pin block|could not allocate block`)
-	brokenText  = regexp.MustCompile(`(?i)database has been invalidated|must be restarted`)
+	brokenText  = regexp.MustCompile(`(?i)database( ".*")? has been invalidated|must be restarted`)
 )
 
 // openError says why the file at path could not be opened, and what to do.
