@@ -157,8 +157,13 @@ func (o Options) checkpointAt() int64 { return min(max(o.Memory/4, 32<<20), 256<
 // again. Smaller ones than this cost queries more than they save.
 const rowGroup = 16 << 10
 
-// storageVersion is that of the files the engine writes: it has the compression that takes a dictionary and its texts in one go.
-const storageVersion = "v1.5.0"
+// storageVersion is that of the files the engine writes: the newest whose dictionaries of texts do without the packing of the
+// texts themselves.
+const storageVersion = "v1.2.0"
+
+// compression leaves texts without a dictionary as they are: to learn a packing of them for every column of every small row group
+// took a third of the time of a load, and the tables are made again from the lake, which is packed, whenever they are lost.
+const compression = "SET disabled_compression_methods = 'fsst,dict_fsst'"
 
 // begin makes the file's database the one that a new connection speaks of.
 func (d *DB) begin(conn driver.ExecerContext) error {
@@ -204,6 +209,9 @@ func (d *DB) prepare(ctx context.Context, o Options) error {
 // the wrong moment leaves a log that the engine does not take for the file's. Without a log the file is as the last checkpoint
 // left it, rows and position, which is all that is asked of it.
 func (d *DB) attach(ctx context.Context) error {
+	if err := d.exec(ctx, compression); err != nil {
+		return err
+	}
 	err := d.exec(ctx, attachFile(d.path, d.catalog))
 	if err != nil && logText.MatchString(err.Error()) {
 		if err := removeFiles(d.path+".wal", d.path+".checkpoint.wal", d.path+".wal.recovery"); err != nil {
