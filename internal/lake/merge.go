@@ -189,12 +189,12 @@ func (m *Merger) step(ctx context.Context, kind MergeKind, source string, byHand
 	}
 	u, err := m.next(ctx, kind, source, byHand)
 	if err != nil || u.store == nil {
-		return false, err
+		return false, m.unlessEnded(ctx, err)
 	}
 	began := m.l.o.Now()
 	out, err := m.merge(ctx, u)
 	if err != nil {
-		if ctx.Err() != nil && !m.l.o.final(err) {
+		if err = m.unlessEnded(ctx, err); err == nil {
 			return false, nil
 		}
 		return false, fmt.Errorf("merge table %s, day %s: %w", u.store.name, dayTime(u.day).Format(time.DateOnly), err)
@@ -207,6 +207,14 @@ func (m *Merger) step(ctx context.Context, kind MergeKind, source string, byHand
 		done(u, out)
 	}
 	return true, nil
+}
+
+// unlessEnded is nil for what the end of ctx brings about: that is no failure of a merge.
+func (m *Merger) unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !m.l.o.final(err) {
+		return nil
+	}
+	return err
 }
 
 // MergeProgress tells of one merge that was made by hand.
