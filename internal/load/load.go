@@ -53,6 +53,29 @@ type Preparer interface {
 	Prepare(ctx context.Context, source, schema string, tables []*table.Batch) error
 }
 
+// Replayer is a warehouse that can take rows again which it may hold already.
+type Replayer interface {
+	// Replay writes in one transaction those rows of the batch's Tables whose id (the first column) their table does not hold, and the
+	// discards that firth_discards does not hold; no position moves, and it may be called again. Upserts name the users and accounts that
+	// were touched: each of their rows is computed anew from identifies or groups, per column the last value that is not null in the
+	// order of received_at and id.
+	Replay(ctx context.Context, b *warehouse.Batch) (*warehouse.Result, error)
+}
+
+// Rebuilder is a warehouse whose tables can be made anew while readers keep the old ones.
+type Rebuilder interface {
+	// Swap puts rebuilt tables in the place of the old ones in one transaction, where both hold the same positions; else the error is
+	// of kind warehouse.Moved and nothing has changed. The discards of those tables go with them. Columns that users added, indexes,
+	// views and grants on the old tables survive. Afterwards nothing is left of the rebuild.
+	Swap(ctx context.Context, s *warehouse.Swap) (*warehouse.Result, error)
+	// DropRebuild removes what a rebuild left that was given up: the schema, its catalogue and its positions. It is no error where
+	// there is nothing.
+	DropRebuild(ctx context.Context, rebuildSource, rebuildSchema string) error
+}
+
+// Closer is a warehouse that holds connections.
+type Closer interface{ Close() error }
+
 // Tender is a warehouse that likes to tidy up while nothing is pending.
 type Tender interface {
 	Tend(ctx context.Context) error

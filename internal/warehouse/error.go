@@ -20,6 +20,22 @@ const (
 	Moved      Kind = "moved"      // the stored position is not where the batch begins
 	Damaged    Kind = "damaged"    // a file of the lake, see Error.Object
 	BadName    Kind = "bad_name"   // a schema name that the warehouse needs for itself
+
+	// Of a warehouse that is a server.
+	NoHost     Kind = "no_host"         // its name does not resolve
+	Down       Kind = "down"            // nobody listens, or the connection was cut; it may come back by itself
+	Timeout    Kind = "timeout"         // no answer in time
+	NoDatabase Kind = "no_database"     // there is no such database
+	BadLogin   Kind = "bad_login"       // wrong user or password
+	NoLogin    Kind = "no_login"        // the role is not permitted to log in, or not from here
+	NeedsTLS   Kind = "needs_tls"       // it refuses plain connections
+	BadTLS     Kind = "bad_tls"         // its certificate is not trusted
+	ReadOnly   Kind = "read_only"       // a replica, or set to read only
+	TooMany    Kind = "too_many"        // connections, tables or columns
+	Busy       Kind = "busy"            // somebody holds a lock for too long
+	NotThere   Kind = "not_there"       // a feature that is not installed, such as columnar tables
+	Unstaged   Kind = "staging_trouble" // the object store that parts are staged on
+
 	Unexpected Kind = "unexpected" // anything else
 )
 

@@ -61,6 +61,26 @@ type Table struct {
 	Columns []table.Column
 }
 
+// Swap asks that tables which were made anew take the place of those that readers see. A rebuild is a load like any other, under a
+// source key and into a schema of its own (RebuildSource, RebuildSchema); the swap ends it.
+type Swap struct {
+	Source, Schema               string
+	RebuildSource, RebuildSchema string
+	// Tables are those to be swapped, by name. One that the rebuild did not make (its calls are gone, or were never) is left alone.
+	Tables []string
+}
+
+// RebuildPrefix begins the schema in which a source's tables are made anew.
+const RebuildPrefix = "_firth_rebuild_"
+
+// Finding is the outcome of one check of a warehouse, for firth check.
+type Finding struct {
+	What  string // for example: connection, schema production
+	OK    bool
+	Found string // what was seen
+	Hint  string // what to do, the exact statement where there is one
+}
+
 // Run is one row of firth.runs. A run is written when it starts and again, under the same ID, while it goes on and when it ends.
 type Run struct {
 	ID         string
@@ -74,6 +94,9 @@ type Run struct {
 	Notices    []string
 	Error      string
 	Hint       string
+
+	// Prepare and Load say where the time went: reading and shaping, and writing into the warehouse. Both are told in a notice.
+	Prepare, Load time.Duration
 }
 
 // States of a run.
