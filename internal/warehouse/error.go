@@ -10,16 +10,16 @@ type Kind string
 
 // Kinds of trouble.
 const (
-	Locked     Kind = "locked"     // another process has it
-	Corrupt    Kind = "corrupt"    // its files are damaged
-	Newer      Kind = "newer"      // written by a newer version than this program reads
-	Denied     Kind = "denied"     // permission is missing
-	DiskFull   Kind = "disk_full"  // no space left
-	NoMemory   Kind = "no_memory"  // the memory limit was reached
-	Broken     Kind = "broken"     // the engine gave up and must be opened again
-	Moved      Kind = "moved"      // the stored position is not where the batch begins
-	Damaged    Kind = "damaged"    // a file of the lake, see Error.Object
-	BadName    Kind = "bad_name"   // a schema name that the warehouse needs for itself
+	Locked   Kind = "locked"    // another process has it
+	Corrupt  Kind = "corrupt"   // its files are damaged
+	Newer    Kind = "newer"     // written by a newer version than this program reads
+	Denied   Kind = "denied"    // permission is missing
+	DiskFull Kind = "disk_full" // no space left
+	NoMemory Kind = "no_memory" // the memory limit was reached
+	Broken   Kind = "broken"    // the engine gave up and must be opened again
+	Moved    Kind = "moved"     // the stored position is not where the batch begins
+	Damaged  Kind = "damaged"   // a file of the lake, see Error.Object
+	BadName  Kind = "bad_name"  // a schema name that the warehouse needs for itself
 
 	// Of a warehouse that is a server.
 	NoHost     Kind = "no_host"         // its name does not resolve
