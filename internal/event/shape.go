@@ -26,6 +26,9 @@ type ShapeOptions struct {
 	DropEmptyStrings bool
 	// StrictTypes keeps integer columns from being widened to float; what does not fit is discarded.
 	StrictTypes bool
+	// Survey shapes for the sake of the columns alone, see Shaper.Columns: Take returns no rows and no discards, and the type of a
+	// column is the join of all values since the beginning, as if one load had brought them all. Memory is bounded as ever.
+	Survey bool
 }
 
 // Shaper turns calls into rows of Segment's tables for one source under one naming rule. It remembers the tables and columns that it
@@ -105,7 +108,7 @@ func (s *Shaper) Restore(tableName string, cols []table.Column) {
 		t = s.newTable(tableName, newPathTree("properties", &s.cached))
 		s.tables[key] = t
 	}
-	t.restore(cols, s.rules)
+	t.restore(cols, s.rules, s.opts.Survey)
 }
 
 // RestoreEvent tells which event a restored table belongs to, where the table's name does not: the slug of the event. It comes

@@ -79,7 +79,7 @@ func standardColumns(tableName string, mode name.Mode) []stdColumn {
 // columnState is what is known of a column beyond its name.
 type columnState struct {
 	existing bool  // it has a type that was there before this batch
-	seen     uint8 // the types of this batch's values, a bit each
+	seen     uint8 // the types of this batch's values, a bit each; in a survey, of all values
 	row      int   // number of the last row that has a cell in it
 	cell     int32 // that cell
 	leaf     *leaf // and where it came from
@@ -152,8 +152,9 @@ func (t *shapeTable) add(c table.Column, existing bool) int32 {
 	return at
 }
 
-// restore takes over the columns of a table that exists, in their order; standard columns that it lacks are added at the end.
-func (t *shapeTable) restore(cols []table.Column, r name.Rules) {
+// restore takes over the columns of a table that exists, in their order; standard columns that it lacks are added at the end. A
+// survey keeps a column's type only until a value comes, and a standard column's not at all.
+func (t *shapeTable) restore(cols []table.Column, r name.Rules, survey bool) {
 	isStandard := make(map[string]stdColumn, len(t.standard))
 	for _, c := range t.standard {
 		isStandard[c.name()] = c
@@ -164,9 +165,16 @@ func (t *shapeTable) restore(cols []table.Column, r name.Rules) {
 		t.std[i] = -1
 	}
 	for _, c := range cols {
-		at := t.add(c, c.Type != table.Null)
 		lowered := strings.ToLower(c.Name)
-		if std, ok := isStandard[lowered]; ok {
+		std, ok := isStandard[lowered]
+		switch {
+		case survey && ok:
+			c.Type = std.kind()
+		case survey && lowered == overflowColumn:
+			c.Type = table.String
+		}
+		at := t.add(c, c.Type != table.Null)
+		if ok {
 			t.std[std] = at
 			t.odd = t.odd || c.Type != std.kind()
 			continue
@@ -176,6 +184,7 @@ func (t *shapeTable) restore(cols []table.Column, r name.Rules) {
 			t.odd = t.odd || c.Type != table.String
 			continue
 		}
+		t.state[at].existing = t.state[at].existing && !survey
 		t.user++
 		t.names.Restore(c.Path, c.Name)
 	}

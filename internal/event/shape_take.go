@@ -48,10 +48,12 @@ type Widened struct{ Table, Column string }
 // Take returns everything since the last Take. It supposes that the load will succeed: types and columns are settled by it.
 func (s *Shaper) Take() *Load {
 	load := &Load{Calls: s.calls}
-	slices.SortFunc(s.touched, func(a, b *shapeTable) int {
-		return cmp.Or(cmp.Compare(tableRank(a.name), tableRank(b.name)), cmp.Compare(a.name, b.name))
-	})
+	slices.SortFunc(s.touched, inOrder)
 	for _, t := range s.touched {
+		if s.opts.Survey {
+			s.survey(t)
+			continue
+		}
 		s.settle(t, load)
 		b := &table.Batch{Name: t.name, Columns: slices.Clone(t.columns), Rows: t.rows}
 		t.rows, t.inexact = nil, false
@@ -63,7 +65,9 @@ func (s *Shaper) Take() *Load {
 			load.Tables = append(load.Tables, b)
 		}
 	}
-	load.Discards = append(s.discards, load.Discards...)
+	if !s.opts.Survey {
+		load.Discards = append(s.discards, load.Discards...)
+	}
 	if len(s.beyond) > 0 {
 		some := slices.Sorted(maps.Keys(s.beyond))
 		load.Notices = append(load.Notices, fmt.Sprintf("the cap of %d event tables is reached: events such as %s are rows of tracks alone",
@@ -85,6 +89,11 @@ func Standard(rules name.Rules) []*table.Batch {
 		}
 	}
 	return out
+}
+
+// inOrder sorts tables as Load has them.
+func inOrder(a, b *shapeTable) int {
+	return cmp.Or(cmp.Compare(tableRank(a.name), tableRank(b.name)), cmp.Compare(a.name, b.name))
 }
 
 // tableRank orders the standard tables before the event tables.

@@ -9,12 +9,13 @@ type Names struct {
 	standard map[string]bool   // lower case
 	names    map[string]string // slug to name
 	slugs    map[string]string // name in lower case to slug
+	guessed  map[string]bool   // names in lower case that were restored without a slug; it was read from the name
 }
 
 func newNames(r Rules, standard []string) Names {
 	n := Names{
 		rules: r, standard: make(map[string]bool, len(standard)),
-		names: make(map[string]string), slugs: make(map[string]string),
+		names: make(map[string]string), slugs: make(map[string]string), guessed: make(map[string]bool),
 	}
 	for _, s := range standard {
 		n.standard[strings.ToLower(s)] = true
@@ -27,15 +28,48 @@ func (n *Names) Len() int { return len(n.names) }
 
 // find returns the name that a slug has.
 func (n *Names) find(slug string) (string, bool) {
-	name, ok := n.names[slug]
-	return name, ok
+	if name, ok := n.names[slug]; ok {
+		if len(n.guessed) > 0 {
+			delete(n.guessed, strings.ToLower(name))
+		}
+		return name, true
+	}
+	return n.adopt(slug)
+}
+
+// adopt finds the name of a slug among those that were restored without theirs, where the name does not say which it was: it was
+// cut, or underscores were put before it in a mode whose slugs keep them.
+func (n *Names) adopt(slug string) (string, bool) {
+	if len(n.guessed) == 0 || slug == "" {
+		return "", false
+	}
+	name := n.choose(slug)
+	lowered := strings.ToLower(name)
+	if !n.guessed[lowered] {
+		return "", false
+	}
+	guess := n.slugs[lowered]
+	if known := n.names[guess]; strings.EqualFold(known, name) {
+		name = known
+		delete(n.names, guess)
+	}
+	delete(n.guessed, lowered)
+	n.set(slug, name)
+	return name, true
 }
 
 // give returns the name of a slug that is not empty, a new one if it has none.
 func (n *Names) give(slug string) string {
-	if name, ok := n.names[slug]; ok {
+	if name, ok := n.find(slug); ok {
 		return name
 	}
+	name := n.choose(slug)
+	n.set(slug, name)
+	return name
+}
+
+// choose works out the name for a slug: the first that is free, or that may have been the slug's before it was restored.
+func (n *Names) choose(slug string) string {
 	name := n.rules.identifier(slug)
 	cut := n.rules.fit(name, slug)
 	if n.taken(cut) && len(name) > n.rules.limit() && n.rules.limit() > 0 {
@@ -48,14 +82,14 @@ func (n *Names) give(slug string) string {
 			cut = n.rules.fitHashed(name, slug)
 		}
 	}
-	n.set(slug, cut)
 	return cut
 }
 
+// taken reports whether a name belongs to another slug for sure.
 func (n *Names) taken(name string) bool {
 	name = strings.ToLower(name)
 	_, ok := n.slugs[name]
-	return ok || n.standard[name]
+	return ok && !n.guessed[name] || n.standard[name]
 }
 
 func (n *Names) set(slug, name string) {
@@ -73,6 +107,7 @@ func (n *Names) restore(slug, name string) {
 			return
 		}
 		slug = n.rules.slug(name)
+		n.guessed[strings.ToLower(name)] = true
 	}
 	if _, ok := n.names[slug]; ok || slug == "" {
 		// The name is taken all the same.

@@ -275,3 +275,29 @@ func ExampleRules_EventTable() {
 	fmt.Println(slug, table)
 	// Output: 101_account_update _101_account_update
 }
+
+// TestTablesRestoredByName restores tables by their names alone, as a catalogue knows them: each event finds its own again.
+func TestTablesRestoredByName(t *testing.T) {
+	long := strings.Repeat("Very Long ", 20)
+	events := []string{"users", "select", "2FA Enabled", long, long + "er", "Order Completed", "_Private Thing"}
+	for _, rules := range []Rules{DuckDB(), Postgres(), MySQL(), Redshift(), Postgres().WithRudderStack(false), Snowflake().WithRudderStack(true)} {
+		first, again := rules.NewTables(), rules.NewTables()
+		want := map[string]string{}
+		for _, e := range events {
+			_, want[e] = first.Table(e)
+			again.Restore("", want[e])
+		}
+		if again.Len() != first.Len() {
+			t.Errorf("%s: %d tables restored of %d", rules.Target, again.Len(), first.Len())
+		}
+		for _, e := range events {
+			// RudderStack cuts without a mark: which of two that were cut had the bare name is not to be known.
+			if _, got := again.Find(e); got != want[e] && (rules.Mode == Segment || e != long+"er") {
+				t.Errorf("%s: %q has table %q, had %q", rules.Target, e, got, want[e])
+			}
+		}
+		if again.Len() != first.Len() {
+			t.Errorf("%s: %d tables found of %d", rules.Target, again.Len(), first.Len())
+		}
+	}
+}
