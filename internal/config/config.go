@@ -22,6 +22,7 @@ type Config struct {
 	Sources    map[string]Source    `yaml:"sources"`
 	Lake       Lake                 `yaml:"lake"`
 	Warehouses map[string]Warehouse `yaml:"warehouses"`
+	Alerts     Alerts               `yaml:"alerts"`
 	Users      map[string]User      `yaml:"users"`
 	Journal    Journal              `yaml:"journal"`
 	Limits     Limits               `yaml:"limits"`
@@ -45,6 +46,8 @@ type Source struct {
 	WriteKey Secrets `yaml:"write_key"`
 	// Limit is the rate of events above which the answer is 429, for example 2000/s.
 	Limit Rate `yaml:"limit"`
+	// Quiet is after how long without an event an alert is raised; zero: as Alerts.Quiet says.
+	Quiet Patience `yaml:"quiet"`
 }
 
 // Lake says where the event tables live and how they are written.
@@ -98,15 +101,7 @@ type Dedup struct {
 	IDs    int      `yaml:"ids"`
 }
 
-// Warehouse is one place where the typed tables are kept. The embedded one is called local.
-type Warehouse struct {
-	Type string `yaml:"type"`
-	// Off is set by writing false in place of a mapping.
-	Off bool `yaml:"-"`
-}
-
-func (m *Merge) off(off bool)     { m.Off = off }
-func (w *Warehouse) off(off bool) { w.Off = off }
+func (m *Merge) off(off bool) { m.Off = off }
 
 // User may read. Without users the server is open, and then only on loopback.
 type User struct {
@@ -142,7 +137,8 @@ func Default() *Config {
 		Data:        "./firth-data",
 		Sources:     map[string]Source{},
 		Lake:        defaultLake(),
-		Warehouses:  map[string]Warehouse{"local": {Type: "duckdb"}},
+		Warehouses:  map[string]Warehouse{Local: {Type: DuckDB}},
+		Alerts:      Alerts{Lag: Patience(15 * time.Minute), Quiet: Patience(24 * time.Hour)},
 		Users:       map[string]User{},
 		Journal:     Journal{MaxBytes: 8 << 30},
 		Limits:      Limits{Event: 32 << 10, Body: 512_000, Batch: 2500},

@@ -2,8 +2,10 @@ package config
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +78,59 @@ func TestGoodFile(t *testing.T) {
 	}
 	if len(c.ProxyNets()) != 2 {
 		t.Errorf("proxies: %v", c.ProxyNets())
+	}
+}
+
+func TestWarehouses(t *testing.T) {
+	t.Setenv("FIRTH_TEST_URL", "postgresql://ana:geheim@db/warehouse")
+	t.Setenv("FIRTH_TEST_HOOK", "https://hooks.example.com/token")
+	c, err := Load("testdata/warehouses.good.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Remote(); !slices.Equal(got, []string{"by-hand", "my", "pg", "rs"}) {
+		t.Errorf("remote: %q", got)
+	}
+	pg := c.Warehouses["pg"]
+	if string(pg.URL) != "postgresql://ana:geheim@db/warehouse" || time.Duration(pg.Every) != 2*time.Second || pg.AccessMethod != "columnar" || pg.Naming != "segment" {
+		t.Errorf("pg: %+v", pg)
+	}
+	if !slices.Equal(pg.Sources, Strings{"production"}) || !slices.Equal(pg.Tables.Include, Strings{"tracks", "order_*"}) || !slices.Equal(pg.Columns.Exclude, Strings{"*.email", "production.users.phone"}) {
+		t.Errorf("pg selects %q, %+v, %+v", pg.Sources, pg.Tables, pg.Columns)
+	}
+	if my := c.Warehouses["my"]; !slices.Equal(my.Tables.Include, Strings{"production.tracks"}) || !slices.Equal(my.Tables.Exclude, Strings{"staging.*"}) || my.Cron == "" || my.CA != "/etc/ca.pem" {
+		t.Errorf("my: %+v", my)
+	}
+	if rs := c.Warehouses["rs"]; rs.Naming != "rudderstack" || rs.IAMRole == "" || string(rs.Staging) != "s3://bucket/stage?region=eu-west-1" {
+		t.Errorf("rs: %+v", rs)
+	}
+	if byHand := c.Warehouses["by-hand"]; byHand.Every != 0 || byHand.Cron != "" {
+		t.Errorf("by-hand: %+v", byHand)
+	}
+	if a := c.Alerts; string(a.Webhook) != "https://hooks.example.com/token" || time.Duration(a.Lag) != 30*time.Minute || time.Duration(a.Quiet) != 24*time.Hour {
+		t.Errorf("alerts: %+v", a)
+	}
+	if q := c.Sources["production"].Quiet; time.Duration(q) != time.Hour || c.Sources["staging"].Quiet != Never {
+		t.Errorf("quiet: %v, %v", q, c.Sources["staging"].Quiet)
+	}
+	if text := fmt.Sprintf("%v %+v %s", c.Warehouses, c.Alerts, c.Warehouses["pg"].URL); strings.Contains(text, "geheim") || strings.Contains(text, "token") || strings.Contains(text, "bucket") {
+		t.Errorf("a secret is printed: %s", text)
+	}
+}
+
+func TestNoMessageTellsASecret(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.bad.txt")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("the corpus is missing: %v, %d files", err, len(files))
+	}
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "topsecret") {
+			t.Errorf("%s tells one", path)
+		}
 	}
 }
 

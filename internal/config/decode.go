@@ -78,6 +78,9 @@ func line(n ast.Node) int {
 // switchable is a block that false in its place switches off.
 type switchable interface{ off(bool) }
 
+// listable is a block that a list in its place stands for, or a single value.
+type listable interface{ list() any }
+
 func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
 	d.lines[key] = line(n)
 	switch t := n.(type) {
@@ -97,6 +100,10 @@ func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
 			w.off(!b.Value)
 			return
 		}
+	}
+	if l, ok := v.Addr().Interface().(listable); ok && !isMapping(n) {
+		d.list(key, n, reflect.ValueOf(l.list()).Elem())
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
@@ -170,6 +177,14 @@ func (d *decoder) pairs(key string, n ast.Node) []*ast.MappingValueNode {
 	}
 	d.fault(line(n), key, "a mapping (name: value) is expected here")
 	return nil
+}
+
+func isMapping(n ast.Node) bool {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return true
+	}
+	return false
 }
 
 func (d *decoder) structure(key string, n ast.Node, v reflect.Value) {

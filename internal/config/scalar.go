@@ -12,6 +12,12 @@ import (
 // Duration is a time span written as 1s, 15m, 8h or 400d.
 type Duration time.Duration
 
+// Patience is a Duration after which something is told, or Never.
+type Patience time.Duration
+
+// Never is written never.
+const Never Patience = -1
+
 // Bytes is a size written as 512000, 64KiB, 32MiB or 8GB.
 type Bytes int64
 
@@ -47,6 +53,19 @@ func (d *Duration) parse(s string) error {
 		return fmt.Errorf("%q is no time span: write it as 1s, 15m, 8h or 400d", s)
 	}
 	*d = Duration(v)
+	return nil
+}
+
+func (p *Patience) parse(s string) error {
+	if s == "never" {
+		*p = Never
+		return nil
+	}
+	var d Duration
+	if err := d.parse(s); err != nil {
+		return fmt.Errorf("%w, or never", err)
+	}
+	*p = Patience(d)
 	return nil
 }
 

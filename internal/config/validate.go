@@ -16,7 +16,6 @@ var laterKeys = map[string]string{ //nolint:gochecknoglobals // a constant table
 	"pgwire":    "this build has no Postgres wire yet; remove the key and use POST /api/sql",
 	"databases": "this build has no mirrors yet; remove the block",
 	"mirrors":   "this build has no mirrors yet; remove the block",
-	"alerts":    "this build has no alerts yet; remove the block",
 }
 
 // reservedSources are names that mean something else in SQL.
@@ -38,18 +37,8 @@ func (d *decoder) validate(c *Config) {
 	d.sources(c)
 	d.users(c)
 	d.lake(c)
-	for _, name := range keys(c.Warehouses) {
-		w := c.Warehouses[name]
-		if !w.Off && w.Type != "duckdb" {
-			d.fault(d.lines["warehouses."+name], "warehouses."+name, "type %q is not in this build; known: duckdb", w.Type)
-		}
-		if !w.Off && w.Type == "duckdb" && name != "local" {
-			d.fault(d.lines["warehouses."+name], "warehouses."+name, "there is one embedded warehouse, and it is called local")
-		}
-		if w.Off {
-			d.fault(d.lines["warehouses."+name], "warehouses."+name, "this build has the embedded warehouse alone, which cannot be left out; remove the line")
-		}
-	}
+	d.warehouses(c)
+	d.alerts(c)
 	for _, p := range c.Proxies {
 		if _, err := prefix(p); err != nil {
 			d.fault(d.lines["proxies"], "proxies", "%q is no address or network: write 10.0.0.0/8 or 192.0.2.7", p)
@@ -71,6 +60,7 @@ func (d *decoder) sources(c *Config) {
 		if slices.Contains(reservedSources, name) || strings.HasPrefix(name, "firth_") {
 			d.fault(at, key, "the name is taken by Firth; choose another")
 		}
+		d.patience(key+".quiet", c.Sources[name].Quiet)
 		if len(c.Sources[name].WriteKey) == 0 {
 			d.fault(at, key, "needs write_key: a key or a list of keys")
 		}
