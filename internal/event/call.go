@@ -29,6 +29,10 @@ type Call struct {
 	// Payload is the call as it came, less the write key, with the envelope's context and integrations merged in.
 	Properties, Context, Payload []byte
 
+	// Integrations is what the call's integrations object, the envelope's merged in, says about warehouses: a compact JSON object of its
+	// members All and Warehouses; nil where All is not false and Warehouses is absent. See [ForWarehouse].
+	Integrations []byte
+
 	// Log and Offset say where the call stands: the journal's UUID and the offset within it.
 	Log    string
 	Offset uint64

@@ -21,7 +21,7 @@ type Decoder struct {
 	invalid map[int][]byte // items that had invalid text: their payload as it came, escaped; -1 is the envelope
 	sizes   []int          // of the items as they came; nil unless the body had to be cleaned
 
-	payload, context, integrations, scratch []byte
+	payload, context, integrations, about, scratch []byte
 
 	call Call
 	note DeadLetter

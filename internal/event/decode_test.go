@@ -88,6 +88,7 @@ func decodeText(t *testing.T, d *Decoder, r *Request, received int64) string {
 		line("original_timestamp", at(c.OriginalTimestamp))
 		line("properties", string(c.Properties))
 		line("context", string(c.Context))
+		line("integrations", string(c.Integrations))
 		line("payload", string(c.Payload))
 		if computed, future := ClockTS(c); future {
 			line("in the future", at(computed))
@@ -158,6 +159,7 @@ func decodeAll(d *Decoder, r *Request) (delivered, error) {
 	err := d.Decode(r, testLog, 5, 1763719260_000000, func(c *Call) error {
 		kept := *c
 		kept.Properties, kept.Context, kept.Payload = bytes.Clone(c.Properties), bytes.Clone(c.Context), bytes.Clone(c.Payload)
+		kept.Integrations = bytes.Clone(c.Integrations)
 		out.Calls = append(out.Calls, kept)
 		return nil
 	}, func(l *DeadLetter) error {
@@ -221,7 +223,7 @@ func FuzzDecode(f *testing.F) {
 
 func checkFuzzed(t *testing.T, r *Request, c *Call) {
 	t.Helper()
-	for _, v := range [][]byte{c.Properties, c.Context, c.Payload} {
+	for _, v := range [][]byte{c.Properties, c.Context, c.Payload, c.Integrations} {
 		if v != nil && !jsontext.Value(v).IsValid(jsontext.AllowDuplicateNames(true)) {
 			t.Errorf("not valid JSON: %q", v)
 		}

@@ -115,7 +115,7 @@ func fillableIP(r *Request) string {
 	return ApplyIPPolicy(r.IPPolicy, a.Unmap().String())
 }
 
-// shape sets the context and returns the payload of an item: less the write key, with the envelope merged in and the policy applied.
+// shape sets the context and what is said about warehouses, and returns the payload of an item: less the write key, with the envelope merged in and the policy applied.
 func (d *Decoder) shape(it *item) []byte {
 	context := d.value(it, fContext)
 	newContext, changed := d.mergeContext(context, it.contexts)
@@ -123,7 +123,12 @@ func (d *Decoder) shape(it *item) []byte {
 	if !changed {
 		newContext = nil
 	}
-	newIntegrations := d.mergeIntegrations(d.value(it, fIntegrations))
+	integrations := d.value(it, fIntegrations)
+	newIntegrations := d.mergeIntegrations(integrations)
+	if newIntegrations != nil {
+		integrations = newIntegrations
+	}
+	d.call.Integrations = d.aboutWarehouses(integrations)
 	return d.build(it, newContext, newIntegrations)
 }
 
