@@ -1,14 +1,13 @@
 package config
 
 import (
-	"errors"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/robfig/cron/v3"
+	"firth/internal/schedule"
 )
 
 // Local is the name of the embedded warehouse.
@@ -217,18 +216,10 @@ func (d *decoder) when(key string, w *Warehouse) {
 	case d.given(every) && w.Every < leastEvery:
 		d.fault(d.lines[every], every, "must be at least 1s; leave it out to load on demand alone")
 	case d.given(at):
-		if err := parseCron(w.Cron); err != nil {
-			d.fault(d.lines[at], at, "%q is no schedule (%s): write five fields, for example \"15 */6 * * *\", or @hourly", w.Cron, err)
+		if _, err := schedule.Cron(w.Cron); err != nil {
+			d.fault(d.lines[at], at, "%s; write five fields, for example \"15 */6 * * *\", or @hourly", err)
 		}
 	}
-}
-
-func parseCron(text string) error {
-	if strings.Contains(text, "TZ=") && !strings.Contains(text, " ") { // the parser would look for the end of the zone
-		return errors.New("a time zone alone")
-	}
-	_, err := cron.ParseStandard(text)
-	return err
 }
 
 func (d *decoder) selection(c *Config, key string, w *Warehouse) {
