@@ -35,6 +35,8 @@ type Handler struct {
 	// Trust, where set, says which requests need no password: those that came by a way that only the
 	// owner of the data folder has. They may read everything.
 	Trust func(*http.Request) bool
+	// Warehouses, where set, tells how the warehouses are.
+	Warehouses func() []Warehouse
 	// Log gets what went wrong in the middle of a reply; nil: slog.Default.
 	Log *slog.Logger
 }
@@ -43,6 +45,7 @@ type Handler struct {
 func New(engine Engine, users []User) *Handler {
 	h := &Handler{engine: engine, users: users, mux: http.NewServeMux()}
 	h.mux.HandleFunc("POST /api/sql", h.serveSQL)
+	h.mux.HandleFunc("GET /api/warehouses", h.serveWarehouses)
 	for _, l := range listings() {
 		h.mux.HandleFunc("GET /api/"+l.name, func(w http.ResponseWriter, r *http.Request) { h.serveListing(w, r, l) })
 	}
@@ -92,7 +95,7 @@ func (h *Handler) unknown(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	h.fail(w, &query.Error{Code: "not_found", Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s", r.URL.Path),
-		Hint: "POST /api/sql; GET /api/sources, schemas, tables, runs, files, freshness"})
+		Hint: "POST /api/sql; GET /api/sources, schemas, tables, warehouses, runs, files, freshness"})
 }
 
 // foreign says whether a browser sends the request for a page of another origin.

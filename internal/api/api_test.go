@@ -189,6 +189,34 @@ func TestRepliesOfSQL(t *testing.T) {
 	golden(t, "sql.txt", []byte(b.String()))
 }
 
+// TestWarehousesAreListed asks as somebody who sees everything, and as one who sees one source.
+func TestWarehousesAreListed(t *testing.T) {
+	h := api.New(query.New(openWarehouse(t), query.Options{}), []api.User{{Name: "ana", Password: "pw", Schemas: []string{"production"}}, {Name: "root", Password: "pw"}})
+	before, after := fixed.Add(-time.Minute), fixed.Add(time.Hour)
+	h.Warehouses = func() []api.Warehouse {
+		return []api.Warehouse{
+			{Name: "local", Type: "duckdb", Schedule: "continuous", State: "ok", Freshness: []api.WarehouseFreshness{{Source: "production"}}},
+			{Name: "pg", Type: "postgres", Schedule: "every 1h", State: "degraded", Error: "connection refused", Hint: "start it", NextRun: &after,
+				LastRun: &api.WarehouseRun{ID: "r1", State: "failure", StartedAt: before, FinishedAt: &before},
+				Freshness: []api.WarehouseFreshness{
+					{Source: "production", ReceivedThrough: &before, LoadedThrough: &before, LoadedAt: &before, LagSeconds: 1.5, PendingRows: 7}, {Source: "staging"},
+				}},
+		}
+	}
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	var b strings.Builder
+	for _, user := range []string{"root", "ana", "nobody"} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(user, "pw")
+		fmt.Fprintf(&b, "GET /api/warehouses as %s\n%s\n----\n", user, do(t, "GET", srv.URL+"/api/warehouses", "", "Authorization", req.Header.Get("Authorization")))
+	}
+	golden(t, "warehouses.txt", []byte(b.String()))
+}
+
 func TestListings(t *testing.T) {
 	users := []api.User{{Name: "ana", Password: "pw", Schemas: []string{"production"}}, {Name: "root", Password: "pw"}}
 	address, _ := serve(t, query.Options{}, users...)
