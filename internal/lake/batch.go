@@ -52,6 +52,7 @@ func (b *batch) add(source string, c *event.Call) {
 	own := b.calls.next()
 	*own = *c
 	own.Properties, own.Context, own.Payload = b.arena.keep(c.Properties), b.arena.keep(c.Context), b.arena.keep(c.Payload)
+	own.Integrations = b.arena.keep(c.Integrations)
 	b.source[source] = append(b.source[source], own)
 	b.bytes += len(c.Payload)
 }

@@ -79,6 +79,9 @@ func (c *corpus) call() *event.Call {
 		TS: ts.UnixMilli() * 1000, ReceivedAt: c.now.UnixMicro(), SentAt: c.now.Add(-40*time.Millisecond).UnixMilli() * 1000, OriginalTimestamp: ts.UnixMilli() * 1000,
 		Properties: []byte(properties), Context: []byte(context), Payload: []byte(payload), Log: c.log, Offset: c.next,
 	}
+	if c.next%11 == 3 {
+		out.Integrations = []byte(`{"All":false,"Warehouses":{"warehouseIds":["main"]}}`)
+	}
 	c.next++
 	c.now = c.now.Add(c.step)
 	return out

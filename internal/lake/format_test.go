@@ -47,6 +47,7 @@ func describeLake(t *testing.T, catalog string, fsys disk.FS) string {
 			if err := r.Calls(t.Context(), snap, log, 0, 1<<62, func(c *event.Call) error {
 				own := *c
 				own.Properties, own.Context, own.Payload = clone(c.Properties), clone(c.Context), clone(c.Payload)
+				own.Integrations = clone(c.Integrations)
 				rows = append(rows, own)
 				return nil
 			}); err != nil {
@@ -236,7 +237,7 @@ func TestNewerTableIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := st.change(t.Context(), "test", func(_ *table.Table, tx *table.Transaction) error {
-		return tx.SetProperties(iceberg.Properties{formatKey: "2"})
+		return tx.SetProperties(iceberg.Properties{formatKey: "3"})
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -205,6 +205,7 @@ func (e *lakeEnv) rows(source string) []event.Call {
 		err := r.Calls(context.Background(), snap, log, 0, 1<<62, func(c *event.Call) error {
 			own := *c
 			own.Properties, own.Context, own.Payload = clone(c.Properties), clone(c.Context), clone(c.Payload)
+			own.Integrations = clone(c.Integrations)
 			out = append(out, own)
 			return nil
 		})

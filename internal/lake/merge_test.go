@@ -123,6 +123,7 @@ func (e *mergeEnv) files(source string) (out [][]event.Call) {
 			return file.Scan(rowfile.Scan{}, nil, func(c *event.Call) error {
 				own := *c
 				own.Properties, own.Context, own.Payload = clone(c.Properties), clone(c.Context), clone(c.Payload)
+				own.Integrations = clone(c.Integrations)
 				rows = append(rows, own)
 				return nil
 			})

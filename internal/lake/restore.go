@@ -110,9 +110,9 @@ func (r *restore) look(ctx context.Context, d *description) error {
 	}
 	var missing absent
 	for _, b := range d.Tables {
-		if b.Format != formatVersion {
-			return fmt.Errorf("table %s has the format %q and this version of Firth knows %q only: restore it with the version that made the backup, or a newer one",
-				b.Name, b.Format, formatVersion)
+		if !knownFormat(b.Format) {
+			return fmt.Errorf("table %s has the format %q and this version of Firth knows %s: restore it with the version that made the backup, or a newer one",
+				b.Name, b.Format, knownFormats)
 		}
 		t := &restoring{backupTable: b}
 		r.tables = append(r.tables, t)

@@ -323,7 +323,7 @@ func TestRestoreIsRefused(t *testing.T) {
 		}
 	}
 	refuse("a newer version", nil, change(func(d *description) { d.Version = 2 }))
-	refuse("a newer table", nil, change(func(d *description) { d.Tables[1].Format = "2" }))
+	refuse("a newer table", nil, change(func(d *description) { d.Tables[1].Format = "3" }))
 	refuse("a file elsewhere", ErrDamaged, change(func(d *description) { d.Tables[1].Files[0].Path = "../../../etc/passwd" }))
 	refuse("a table elsewhere", ErrDamaged, change(func(d *description) { d.Tables[1].Name = "../../x" }))
 	refuse("other rows of the same journal", ErrOverlap, func(fs *disktest.FS, home *lakeEnv) {

@@ -52,6 +52,7 @@ func callColumns() []callColumn {
 		json(12, "og_payload", func(c *event.Call) *[]byte { return &c.Payload }),
 		text(idLog, colLog, func(c *event.Call) *string { return &c.Log }, repeats),
 		offset(idOffset, colOffset, func(c *event.Call) *uint64 { return &c.Offset }),
+		added(json(15, "_firth_integrations", func(c *event.Call) *[]byte { return &c.Integrations })),
 	}
 }
 
@@ -100,6 +101,12 @@ func json[T any](id int, name string, at func(*T) *[]byte) rowfile.Column[T] {
 		Bytes:    func(row *T) []byte { return *at(row) },
 		SetBytes: func(row *T, b []byte) { *at(row) = b },
 	}
+}
+
+// added marks a column that files of earlier formats lack.
+func added[T any](c rowfile.Column[T]) rowfile.Column[T] {
+	c.Added = true
+	return c
 }
 
 func number[T any](id int, name string, kind rowfile.Kind, at func(*T) *int64) rowfile.Column[T] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,8 +24,14 @@ const (
 	flushedKey = "firth.flushed."
 	// formatKey is the version of the table's shape.
 	formatKey     = "firth.format"
-	formatVersion = "1"
+	formatVersion = "2"
 )
+
+// knownFormat reports whether a table of that format can be read. Format 1 has no column _firth_integrations; all else is as in 2.
+func knownFormat(v string) bool { return v == "1" || v == formatVersion }
+
+// knownFormats are for people to read.
+const knownFormats = `the formats "1" and "2" only`
 
 // keepSnapshots bounds a table's history, and with it the cost of a commit: the metadata of a table lists all of them.
 const keepSnapshots = 50
@@ -107,7 +114,8 @@ func tableSpec(fields []iceberg.NestedField, dayName string, daySource int, sort
 	}, nil
 }
 
-// openTable loads a table, and makes it where it is missing.
+// openTable loads a table for who commits to it. It is made where it is missing, and brought to the present format where it has an
+// earlier one.
 func openTable(ctx context.Context, c *catalog.Catalog, name string, spec func() (catalog.Spec, error)) (*table.Table, error) {
 	t, err := c.Load(ctx, name)
 	if errors.Is(err, catalog.ErrNoTable) {
@@ -120,16 +128,52 @@ func openTable(ctx context.Context, c *catalog.Catalog, name string, spec func()
 	if err != nil {
 		return nil, err
 	}
-	return t, checkFormat(t)
+	if err := checkFormat(t); err != nil {
+		return nil, err
+	}
+	if t.Properties().Get(formatKey, "") == formatVersion {
+		return t, nil
+	}
+	return upgrade(ctx, c, t, name, spec)
+}
+
+// upgrade gives a table of an earlier format the columns of the present one, in one commit that touches no file: those that exist
+// lack the columns, which engines read as null.
+func upgrade(ctx context.Context, c *catalog.Catalog, t *table.Table, name string, spec func() (catalog.Spec, error)) (*table.Table, error) {
+	s, err := spec()
+	if err != nil {
+		return nil, fmt.Errorf("upgrade table %s: %w", name, err)
+	}
+	updates := []table.Update{table.NewSetPropertiesUpdate(iceberg.Properties{formatKey: formatVersion})}
+	present := t.Schema()
+	if fields := withAdded(present.Fields(), s.Schema.Fields()); len(fields) > present.NumFields() {
+		const lastAdded = -1 // the schema that the same commit adds
+		updates = append(updates, table.NewAddSchemaUpdate(iceberg.NewSchema(present.ID+1, fields...)), table.NewSetCurrentSchemaUpdate(lastAdded))
+	}
+	if _, _, err := c.CommitTable(ctx, t.Identifier(), []table.Requirement{table.AssertCurrentSchemaID(present.ID)}, updates); err != nil {
+		return nil, fmt.Errorf("upgrade table %s: %w", name, err)
+	}
+	return c.Load(ctx, name)
+}
+
+// withAdded appends the fields that are wanted and not there, by their ids.
+func withAdded(there, wanted []iceberg.NestedField) []iceberg.NestedField {
+	out := slices.Clone(there)
+	for _, f := range wanted {
+		if !slices.ContainsFunc(there, func(have iceberg.NestedField) bool { return have.ID == f.ID }) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 func checkFormat(t *table.Table) error {
 	v := t.Properties().Get(formatKey, "")
-	if v == formatVersion {
+	if knownFormat(v) {
 		return nil
 	}
-	return fmt.Errorf("table %s has the format %q and this version of Firth knows %q only: run the version that wrote it, or a newer one",
-		strings.Join(t.Identifier(), "."), v, formatVersion)
+	return fmt.Errorf("table %s has the format %q and this version of Firth knows %s: run the version that wrote it, or a newer one",
+		strings.Join(t.Identifier(), "."), v, knownFormats)
 }
 
 // offsets reads the offsets by journal under a prefix of property names.

@@ -64,6 +64,7 @@ func readAll(r *Reader, snap *Snapshot) (rows []event.Call, err error) {
 	err = r.Calls(context.Background(), snap, testLog, 0, 1<<62, func(c *event.Call) error {
 		own := *c
 		own.Properties, own.Context, own.Payload = clone(c.Properties), clone(c.Context), clone(c.Payload)
+		own.Integrations = clone(c.Integrations)
 		rows = append(rows, own)
 		return nil
 	})

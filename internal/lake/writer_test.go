@@ -39,9 +39,9 @@ func (e *lakeEnv) wantRows(source string, want []event.Call) {
 }
 
 func show(c event.Call) string {
-	properties, context, payload := string(c.Properties), string(c.Context), string(c.Payload)
-	c.Properties, c.Context, c.Payload = nil, nil, nil
-	return fmt.Sprintf("%+v %s %s %s", c, properties, context, payload)
+	properties, context, payload, integrations := string(c.Properties), string(c.Context), string(c.Payload), string(c.Integrations)
+	c.Properties, c.Context, c.Payload, c.Integrations = nil, nil, nil, nil
+	return fmt.Sprintf("%+v %s %s %s %s", c, properties, context, payload, integrations)
 }
 
 func values(calls []*event.Call) []event.Call {

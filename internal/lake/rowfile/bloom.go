@@ -25,9 +25,12 @@ func (f *File[T]) Blooms(column string) ([]Bloom, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.places[i] == lacking {
+		return nil, errors.New("the file was written without " + column)
+	}
 	var out []Bloom
 	for _, group := range f.file.RowGroups() {
-		filter, ok := group.ColumnChunks()[i].BloomFilter().(*parquet.FileBloomFilter)
+		filter, ok := group.ColumnChunks()[f.places[i]].BloomFilter().(*parquet.FileBloomFilter)
 		if !ok {
 			return nil, errors.New("the file has no Bloom filter for " + column)
 		}

@@ -22,18 +22,19 @@ type Input struct {
 type columnShape struct {
 	name    string
 	textual bool
+	place   int // in the file
 }
 
 // OpenInput reads the footer of a file of the table. The reader stays with the caller.
 func OpenInput[T any](t *Table[T], r io.ReaderAt, size int64) (*Input, error) {
-	f, err := openParquet(t, r, size,
+	f, places, err := openParquet(t, r, size,
 		parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.OptimisticRead(true), parquet.ReadBufferSize(columnBuffer))
 	if err != nil {
 		return nil, err
 	}
 	in := &Input{file: f, starts: []int64{0}}
 	for i := range t.columns {
-		in.columns = append(in.columns, columnShape{t.columns[i].Name, t.columns[i].textual()})
+		in.columns = append(in.columns, columnShape{t.columns[i].Name, t.columns[i].textual(), places[i]})
 	}
 	for _, g := range f.RowGroups() {
 		in.starts = append(in.starts, in.starts[len(in.starts)-1]+g.NumRows())
@@ -53,9 +54,12 @@ func (in *Input) Raw() (n int64) {
 }
 
 func (in *Input) raw(column int) (n int64) {
-	groups := in.file.Metadata().RowGroups
+	place, groups := in.columns[column].place, in.file.Metadata().RowGroups
+	if place == lacking {
+		return 0
+	}
 	for i := range groups {
-		n += groups[i].Columns[column].MetaData.TotalUncompressedSize
+		n += groups[i].Columns[place].MetaData.TotalUncompressedSize
 	}
 	return n
 }
@@ -129,11 +133,19 @@ func (c *cursor) load(row int64) error {
 	if row < 0 || row >= c.in.Rows() {
 		return fmt.Errorf("column %s: row %d of %d", c.in.columns[c.column].name, row, c.in.Rows())
 	}
+	if c.lacks() {
+		group := c.groupOf(row)
+		c.first, c.end = c.in.starts[group], c.in.starts[group+1]
+		return nil
+	}
 	if err := c.find(row); err != nil {
 		return fmt.Errorf("read column %s: %w", c.in.columns[c.column].name, err)
 	}
 	return nil
 }
+
+// lacks reports whether the file was written without the column: a row group of it then counts as a page without a value.
+func (c *cursor) lacks() bool { return c.in.columns[c.column].place == lacking }
 
 func (c *cursor) find(row int64) error {
 	at := c.end // where reading goes on
@@ -153,7 +165,7 @@ func (c *cursor) find(row int64) error {
 			if at < c.in.starts[c.group] || at >= c.in.starts[c.group+1] {
 				c.group = c.groupOf(at)
 			}
-			chunk := c.in.file.RowGroups()[c.group].ColumnChunks()[c.column]
+			chunk := c.in.file.RowGroups()[c.group].ColumnChunks()[c.in.columns[c.column].place]
 			c.pages = chunk.Pages()
 			if at > c.in.starts[c.group] {
 				if _, err := chunk.OffsetIndex(); err != nil { // without it a seek unpacks all pages before
@@ -230,6 +242,9 @@ func (c *cursor) placeNulls(page parquet.Page) {
 
 // value returns the value of a row of the present page.
 func (c *cursor) value(row int64) (text []byte, number int64, ok bool) {
+	if c.lacks() {
+		return nil, 0, false
+	}
 	i := int32(row - c.first)
 	if len(c.places) > 0 {
 		if i = c.places[i]; i < 0 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -21,34 +22,50 @@ type Scan struct {
 
 // File is an open file of rows. Scans of it may run beside each other.
 type File[T any] struct {
-	table *Table[T]
-	file  *parquet.File
+	table  *Table[T]
+	file   *parquet.File
+	places []int // in the file of each column of the table
 }
 
 // Open reads the footer of a file of the table. The reader stays with the caller.
 func Open[T any](t *Table[T], r io.ReaderAt, size int64) (*File[T], error) {
-	f, err := openParquet(t, r, size,
+	f, places, err := openParquet(t, r, size,
 		parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.OptimisticRead(true), parquet.ReadBufferSize(readBuffer))
 	if err != nil {
 		return nil, err
 	}
-	return &File[T]{table: t, file: f}, nil
+	return &File[T]{table: t, file: f, places: places}, nil
 }
 
-func openParquet[T any](t *Table[T], r io.ReaderAt, size int64, options ...parquet.FileOption) (*parquet.File, error) {
+// lacking is the place of a column that the file was written without.
+const lacking = -1
+
+// openParquet reads a footer and finds the table's columns in the file, which must be all, in their order, except added ones.
+func openParquet[T any](t *Table[T], r io.ReaderAt, size int64, options ...parquet.FileOption) (*parquet.File, []int, error) {
 	f, err := parquet.OpenFile(r, size, options...)
 	if err != nil {
-		return nil, fmt.Errorf("open parquet: %w", err)
+		return nil, nil, fmt.Errorf("open parquet: %w", err)
 	}
-	if got, want := len(f.Root().Columns()), len(t.columns); got != want {
-		return nil, fmt.Errorf("open parquet: %d columns, want %d", got, want)
-	}
-	for i, c := range f.Root().Columns() {
-		if c.Name() != t.columns[i].Name {
-			return nil, fmt.Errorf("open parquet: column %d is %q, want %q", i, c.Name(), t.columns[i].Name)
+	columns, places := f.Root().Columns(), make([]int, len(t.columns))
+	at := 0
+	for i := range t.columns {
+		c := &t.columns[i]
+		switch {
+		case at < len(columns) && columns[at].Name() == c.Name:
+			places[i] = at
+			at++
+		case c.Added:
+			places[i] = lacking
+		case at < len(columns):
+			return nil, nil, fmt.Errorf("open parquet: column %d is %q, want %q", at, columns[at].Name(), c.Name)
+		default:
+			return nil, nil, fmt.Errorf("open parquet: %d columns, without %q", at, c.Name)
 		}
 	}
-	return f, nil
+	if at < len(columns) {
+		return nil, nil, fmt.Errorf("open parquet: it has a column %q that this version does not know", columns[at].Name())
+	}
+	return f, places, nil
 }
 
 // Rows is how many rows the file holds.
@@ -120,10 +137,11 @@ func (f *File[T]) scanGroup(group parquet.RowGroup, probe, columns []int, keep f
 
 // walk reads the columns of a row group side by side, a batch of rows at a time.
 func (f *File[T]) walk(group parquet.RowGroup, columns []int, rows int, wanted []bool, fn func(*T) error) (err error) {
+	columns = slices.DeleteFunc(slices.Clone(columns), func(c int) bool { return f.places[c] == lacking })
 	readers := make([]*columnReader, len(columns))
 	chunks := group.ColumnChunks()
 	for i, c := range columns {
-		readers[i] = newColumnReader(chunks[c])
+		readers[i] = newColumnReader(chunks[f.places[c]])
 		defer func(r *columnReader) { err = errors.Join(err, r.close()) }(readers[i])
 	}
 	var row T

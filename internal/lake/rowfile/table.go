@@ -33,6 +33,7 @@ type Column[T any] struct {
 
 	Repeats bool // few distinct values: a dictionary pays
 	Bloom   bool // look-ups by equality: a Bloom filter a row group
+	Added   bool // files of earlier versions lack it: every value is absent there
 
 	// Bytes returns the value, nil or empty when absent. It is read before the row changes.
 	Bytes   func(*T) []byte
