@@ -76,6 +76,8 @@ func calls(source string, n int) []event.Call {
 			c.Context = nil
 		case 4:
 			c.Type, c.Event = "identify", "identify"
+		case 5:
+			c.Integrations = []byte(`{"All":false,"Warehouses":{"warehouseIds":["größer"]}}`)
 		}
 		out = append(out, c)
 	}
@@ -232,6 +234,7 @@ func fields(c *event.Call) []value {
 		number("sent_at", c.SentAt), number("original_timestamp", c.OriginalTimestamp), text("user_id", c.UserID), text("anonymous_id", c.AnonymousID),
 		text("properties", string(c.Properties)), text("context", string(c.Context)), text("og_payload", string(c.Payload)),
 		text("_firth_log", c.Log), number("_firth_offset", int64(c.Offset)),
+		text("_firth_integrations", string(c.Integrations)),
 	}
 }
 

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 COLUMNS = [
     "message_id", "type", "event", "ts", "received_at", "sent_at", "original_timestamp",
     "user_id", "anonymous_id", "properties", "context", "og_payload", "_firth_log", "_firth_offset",
+    "_firth_integrations",
 ]
 TIMES = {"ts", "received_at", "sent_at", "original_timestamp"}
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
