@@ -2,6 +2,7 @@ package warehousetest
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,48 +13,6 @@ import (
 	"firth/internal/table"
 	"firth/internal/warehouse"
 )
-
-func testUpsert(t *testing.T, b *bench) {
-	plan, seats := column("plan", table.String), column("seats", table.Integer)
-	w := b.batch(2)
-	w.Upserts = []*table.Batch{tableOf("users", []table.Column{plan, seats},
-		row{"ann", 0, []table.Value{table.Text("free"), table.Int(1)}}, row{"bob", 1, []table.Value{table.Text("pro"), null}})}
-	b.load(w)
-	// A missing value leaves what is there, another replaces it.
-	w = b.batch(1)
-	w.Upserts = []*table.Batch{tableOf("users", []table.Column{plan, seats}, row{"ann", 2, []table.Value{null, table.Int(9)}})}
-	b.load(w)
-	b.reopen()
-	want := [][]string{{"ann", "free", "9", "2023-11-14T22:13:20.002Z"}, {"bob", "pro", "NULL", "2023-11-14T22:13:20.001Z"}}
-	b.want(b.rows("users", "id", "plan", "seats", "received_at"), want)
-	// received_at never goes back.
-	w = b.batch(1)
-	w.Upserts = []*table.Batch{tableOf("users", []table.Column{plan, seats}, row{"ann", 1, []table.Value{table.Text("team"), null}})}
-	b.load(w)
-	want[0][1] = "team"
-	b.want(b.rows("users", "id", "plan", "seats", "received_at"), want)
-	b.wantCatalogue("users", standard(plan, seats))
-}
-
-func testUpsertMixed(t *testing.T, b *bench) {
-	plan := column("plan", table.String)
-	w := b.batch(1)
-	w.Upserts = []*table.Batch{tableOf("users", []table.Column{plan}, row{"ann", 0, []table.Value{table.Text("free")}})}
-	b.load(w)
-	since := column("since", table.Timestamp)
-	w = b.batch(3)
-	w.Upserts = []*table.Batch{
-		tableOf("users", []table.Column{plan, since},
-			row{"ann", 1, []table.Value{null, table.Time(0)}}, row{"", 2, []table.Value{table.Text("empty id")}}, row{"cat", 3, nil}),
-		tableOf("accounts", nil, row{"acme", 3, nil}),
-	}
-	r := b.load(w)
-	if r.Rows["users"] != 3 || r.Rows["accounts"] != 1 {
-		t.Errorf("rows %v", r.Rows)
-	}
-	b.want(b.rows("users", "id", "plan", "since"), [][]string{{"", "empty id", "NULL"}, {"ann", "free", "1970-01-01T00:00:00Z"}, {"cat", "NULL", "NULL"}})
-	b.want(b.rows("accounts", "id"), [][]string{{"acme"}})
-}
 
 func testDiscards(t *testing.T, b *bench) {
 	w := b.batch(2)
@@ -66,7 +25,7 @@ func testDiscards(t *testing.T, b *bench) {
 		{"id-000000", "clicks", "n", "x", "string", "integer", "does_not_fit", "2023-11-14T22:13:20Z"},
 		{"id-000001", "clicks", "n", "x", "string", "integer", "ts_in_future", "2023-11-14T22:13:20.001Z"},
 	})
-	b.want(b.query("SELECT count(*) FROM "+b.Quote("production")+"."+b.Quote(warehouse.Discards)+" WHERE loaded_at IS NULL"), [][]string{{"0"}})
+	b.want(b.query("SELECT count(*) FROM "+b.qualified(warehouse.Discards)+" WHERE loaded_at IS NULL"), [][]string{{"0"}})
 }
 
 func testAgain(t *testing.T, b *bench) {
@@ -162,6 +121,44 @@ func testCancelled(t *testing.T, b *bench) {
 	b.want(b.rows("clicks", "id"), [][]string{{"id-000000"}})
 }
 
+// testCancelledMidway ends loads at odd moments; whoever asks for the position and goes on from there has every row once.
+func testCancelledMidway(t *testing.T, b *bench) {
+	const batches, size = 8, 50
+	patience := 100 * time.Microsecond
+	cancelled, columns := 0, []table.Column{column("n", table.Integer)}
+	for i := range batches {
+		w := b.batch(size)
+		columns = append(columns, column("c"+strconv.Itoa(i), table.String))
+		values := make([]table.Value, len(columns))
+		values[0], values[i+1] = table.Int(1), table.Text("x")
+		clicks := tableOf("clicks", columns)
+		users := tableOf("users", []table.Column{column("n", table.Integer)}, row{"ann", w.From, []table.Value{table.Int(int64(w.To))}})
+		for o := w.From; o < w.To; o++ {
+			clicks.Rows = append(clicks.Rows, tableOf("clicks", columns, at(o, values...)).Rows...)
+		}
+		w.Tables, w.Upserts, w.Discards = []*table.Batch{clicks}, []*table.Batch{users}, []event.Discard{discard(w.From, "test")}
+		for b.position() < w.To {
+			if b.position() != w.From {
+				t.Fatalf("position %d within a batch from %d to %d", b.position(), w.From, w.To)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			if _, err := b.Warehouse.Load(ctx, w); err != nil {
+				cancelled++
+				patience += patience / 2
+			} else if patience > 2*time.Millisecond {
+				patience /= 4
+			}
+			cancel()
+		}
+	}
+	if cancelled == 0 {
+		t.Error("no load was cancelled")
+	}
+	b.want(b.query("SELECT count(*), count(DISTINCT id), sum(n) FROM "+b.qualified("clicks")), [][]string{{"400", "400", "400"}})
+	b.want(b.rows("users", "id", "n"), [][]string{{"ann", "400"}})
+	b.want([][]string{{b.count(warehouse.Discards)}}, [][]string{{"8"}})
+}
+
 func testAfterFailure(t *testing.T, b *bench) {
 	w := b.batch(2)
 	w.Tables = []*table.Batch{
@@ -173,11 +170,13 @@ func testAfterFailure(t *testing.T, b *bench) {
 	if p := b.position(); p != 0 {
 		t.Errorf("position %d, want 0", p)
 	}
+	// The columns have changed between the failure and the next attempt.
 	w.Tables[0].Columns[4].Type = table.Float
-	w.Tables[1] = tableOf("opens", []table.Column{column("n", table.String)}, at(1, table.Text("not a number")))
+	w.Tables[0].Rows[0].Cells[2].Value = table.Float64(1.5)
+	w.Tables[1] = tableOf("opens", []table.Column{column("n", table.Integer), column("more", table.String)}, at(1, table.Int(7), table.Text("x")))
 	b.load(w)
-	b.want(b.rows("clicks", "id", "n"), [][]string{{"id-000000", "1"}})
-	b.want(b.rows("opens", "id", "n"), [][]string{{"id-000001", "not a number"}})
+	b.want(b.rows("clicks", "id", "n"), [][]string{{"id-000000", "1.5"}})
+	b.want(b.rows("opens", "id", "n", "more"), [][]string{{"id-000001", "7", "x"}})
 }
 
 // testNeverHalf looks on while batches of ten rows in two tables come in, columns being added all the while.
@@ -198,16 +197,15 @@ func testNeverHalf(t *testing.T, b *bench) {
 		b.load(w)
 	}
 	load(0)
-	q := b.Quote
-	statement := "SELECT (SELECT count(*) FROM " + q("production") + "." + q("clicks") + "), (SELECT count(*) FROM " + q("production") + "." + q("opens") +
-		"), (SELECT max(n) FROM " + q("production") + "." + q("users") + ")"
+	statement := "SELECT (SELECT count(*) FROM " + b.qualified("clicks") + "), (SELECT count(*) FROM " + b.qualified("opens") +
+		"), (SELECT max(n) FROM " + b.qualified("users") + ")"
 	var done atomic.Bool
 	var looks atomic.Int64
 	g, ctx := errgroup.WithContext(t.Context())
 	for range 2 {
 		g.Go(func() error {
 			for !done.Load() {
-				rows, err := query(ctx, b.DB, statement)
+				rows, err := b.ask(ctx, statement)
 				if err != nil {
 					return err
 				}

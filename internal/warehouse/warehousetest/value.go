@@ -3,8 +3,10 @@ package warehousetest
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"firth/internal/table"
 	"firth/internal/warehouse"
@@ -74,30 +76,34 @@ func testQuoting(t *testing.T, b *bench) {
 	b.want(b.rows(warehouse.Discards, "table_name", "column_name"), [][]string{{name, `a"b`}})
 }
 
-// testOddValues loads a value a row. Each must come back as it was, or be listed as discarded with its row and NULL in its place.
-func testOddValues(t *testing.T, b *bench) {
-	micros := func(y, days int64) int64 { return ((y-1970)*365 + days) * 86_400_000_000 }
-	var rows []row
-	var want []string
-	columns := []table.Column{column("s", table.String), column("i", table.Integer), column("f", table.Float), column("t", table.Timestamp)}
-	add := func(at int, v table.Value, text string) {
-		values := make([]table.Value, len(columns))
-		values[at] = v
-		o := uint64(len(rows))
-		rows, want = append(rows, row{fmt.Sprintf("id-%06d", o), o, values}), append(want, text)
-	}
-	for _, s := range []string{"", " ", "\x00", "a\x00b", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "NULL", "\\N", "\t\r\n", `"'\`, "🚀", "\uFFFD", "\U0010FFFF", "e\u0301", "$1", "%s", "{}", "[1,2]"} {
-		add(0, table.Text(s), s)
+// oddRow is a value in one of the columns of oddColumns, and how it reads when it comes back.
+type oddRow struct {
+	column int
+	value  table.Value
+	text   string
+}
+
+var oddColumns = []table.Column{column("s", table.String), column("i", table.Integer), column("f", table.Float), column("t", table.Timestamp)}
+
+func oddRows() []oddRow {
+	var out []oddRow
+	for _, s := range []string{
+		"", " ", "trailing ", "\x00", "a\x00b", strings.Repeat("\x00", 13), "NULL", "\\N", "\\", "\t\r\n", `"'\`, "\x01\x1f\x7f", "\u0085\u2028", "🚀", "👩‍👩‍👧‍👦", "\uFFFD",
+		"\U0010FFFF", "e\u0301", "\ufeff", "$1", "%s", "?", ":a", "{}", "[1,2]", "2024-01-01", "0x41", "12e999",
+	} {
+		out = append(out, oddRow{0, table.Text(s), s})
 	}
 	// No warehouse can hold what is no text; nothing but a broken caller sends it.
-	add(0, table.Text("broken \xff text, of some length"), "none")
+	out = append(out, oddRow{0, table.Text("broken \xff text, of some length"), ""})
 	for _, n := range []int64{0, -1, math.MaxInt64, math.MinInt64, 1<<53 + 1, -(1<<53 + 1), math.MaxInt32 + 1} {
-		add(1, table.Int(n), fmt.Sprint(n))
+		out = append(out, oddRow{1, table.Int(n), fmt.Sprint(n)})
 	}
-	// Negative zero is left out: it is equal to zero, and stores may keep one for the other.
-	for _, f := range []float64{0, 0.1, 1e308, -1e308, 5e-324, math.MaxFloat64, math.NaN(), math.Inf(1), math.Inf(-1), 1<<53 + 2} {
-		add(2, table.Float64(f), fmt.Sprint(f))
+	for _, f := range []float64{
+		0, math.Copysign(0, -1), 0.1, 1.0 / 3, -123456.789e-7, 1e308, -1e308, 5e-324, 2.2250738585072014e-308, math.MaxFloat64, math.NaN(), math.Inf(1), math.Inf(-1), 1<<53 + 2, 1e15, 123456789012345680,
+	} {
+		out = append(out, oddRow{2, table.Float64(f), fmt.Sprint(f)})
 	}
+	micros := func(y, days int64) int64 { return ((y-1970)*365 + days) * 86_400_000_000 }
 	for _, m := range []struct {
 		us   int64
 		text string
@@ -108,29 +114,61 @@ func testOddValues(t *testing.T, b *bench) {
 		{253402300799999999, "9999-12-31T23:59:59.999999Z"},
 		{micros(2000, 7) + 123456, "2000-01-01T00:00:00.123456Z"},
 		{-2208988800000000, "1900-01-01T00:00:00Z"},
+		{1711846800000000, "2024-03-31T01:00:00Z"}, // an hour that clocks in Europe skip
+		{2147483648000000, "2038-01-19T03:14:08Z"},
 	} {
-		add(3, table.Time(m.us), m.text)
+		out = append(out, oddRow{3, table.Time(m.us), m.text})
+	}
+	return out
+}
+
+// unfit is the reason under which a value must be discarded, "" where it must be stored.
+func (b *bench) unfit(v table.Value) string {
+	switch {
+	case v.Type == table.String && !utf8.ValidString(v.Text):
+		return NotUTF8
+	case b.Unfit == nil:
+		return ""
+	}
+	return b.Unfit(v)
+}
+
+// testOddValues loads a value a row. Each must come back as it was; those that the engine cannot hold are NULL and listed.
+func testOddValues(t *testing.T, b *bench) {
+	odd := oddRows()
+	rows := make([]row, len(odd))
+	for i, o := range odd {
+		rows[i] = at(uint64(i), make([]table.Value, len(oddColumns))...)
+		rows[i].values[o.column] = o.value
 	}
 	w := b.batch(uint64(len(rows)))
-	w.Tables = []*table.Batch{tableOf("clicks", columns, rows...)}
-	b.load(w)
+	w.Tables = []*table.Batch{tableOf("clicks", oddColumns, rows...)}
+	discards := b.load(w).Discards
 	b.reopen()
-	listed := map[string]bool{}
-	for _, r := range b.rows(warehouse.Discards, "row_id", "reason") {
-		listed[r[0]] = r[1] != ""
+	reasons := map[string]string{}
+	for _, r := range b.rows(warehouse.Discards, "row_id", "table_name", "column_name", "reason") {
+		if r[1] != "clicks" || reasons[r[0]] != "" {
+			t.Errorf("discard %v", r)
+		}
+		reasons[r[0]] = r[2] + " " + r[3]
+	}
+	if int(discards) != len(reasons) {
+		t.Errorf("the result counts %d discards, %d are listed", discards, len(reasons))
 	}
 	for i, got := range b.rows("clicks", "id", "s", "i", "f", "t") {
-		for c, v := range rows[i].values {
-			switch {
-			case v.Type == table.Null:
-				if got[c+1] != "NULL" {
-					t.Errorf("row %d column %d: %q, want NULL", i, c, got[c+1])
-				}
-			case got[c+1] == want[i]:
-			case got[c+1] == "NULL" && listed[got[0]]:
-			default:
-				t.Errorf("row %d: %q, want %q, or NULL and a discard", i, got[c+1], want[i])
-			}
+		o := odd[i]
+		want := []string{rows[i].id, "NULL", "NULL", "NULL", "NULL"}
+		listed := ""
+		if why := b.unfit(o.value); why != "" {
+			listed = oddColumns[o.column].Name + " " + why
+		} else {
+			want[o.column+1] = o.text
+		}
+		if o.text == "-0" && got[o.column+1] == "0" { // equal, and stores may keep one for the other
+			want[o.column+1] = "0"
+		}
+		if !slices.Equal(got, want) || reasons[got[0]] != listed {
+			t.Errorf("row %d: %q, want %q; discarded as %q, want %q", i, got, want, reasons[got[0]], listed)
 		}
 	}
 }
@@ -141,8 +179,44 @@ func testLongText(t *testing.T, b *bench) {
 		s := strings.Repeat("x", n-1) + "é"
 		w.Tables = []*table.Batch{tableOf("clicks", []table.Column{column("s", table.String)}, at(uint64(i), table.Text(s)))}
 		b.load(w)
-		if got := b.query("SELECT s FROM " + b.Quote(b.schema) + "." + b.Quote("clicks") + fmt.Sprintf(" WHERE id = 'id-%06d'", i)); got[0][0] != s {
-			t.Errorf("text of %d bytes came back with %d", len(s), len(got[0][0]))
-		}
+		b.wantText(i, s)
 	}
+}
+
+// wantText holds the text of row i of clicks to what was loaded, or to NULL and a discard where the engine cannot hold it.
+func (b *bench) wantText(i int, s string) {
+	b.t.Helper()
+	id := fmt.Sprintf("'id-%06d'", i)
+	got := b.query("SELECT " + b.Quote("s") + " FROM " + b.qualified("clicks") + " WHERE id = " + id)[0][0]
+	if why := b.unfit(table.Text(s)); why != "" {
+		listed := b.query("SELECT reason FROM " + b.qualified(warehouse.Discards) + " WHERE row_id = " + id)
+		if got != "NULL" || len(listed) != 1 || listed[0][0] != why {
+			b.t.Errorf("text of %d bytes: %.20s, discards %v; want NULL and %s", len(s), got, listed, why)
+		}
+	} else if got != s {
+		b.t.Errorf("text of %d bytes came back with %d", len(s), len(got))
+	}
+}
+
+// testTextGrows sends longer and longer texts for one column, of letters that take one, two and four bytes.
+func testTextGrows(t *testing.T, b *bench) {
+	var texts []string
+	for _, n := range []int{1, 255, 256, 257, 511, 512, 4095, 16_384, 16_385, 21_846, 32_767, 65_534} {
+		texts = append(texts, strings.Repeat("x", n), strings.Repeat("é", n/2+1), strings.Repeat("🚀", n/4+1))
+	}
+	for i, s := range texts {
+		w := b.batch(2)
+		// A short text beside it, for a user too.
+		w.Tables = []*table.Batch{tableOf("clicks", oddColumns[:1], at(uint64(i), table.Text(s)), row{fmt.Sprintf("short-%d", i), w.From, []table.Value{table.Text("short")}})}
+		w.Upserts = []*table.Batch{tableOf("users", oddColumns[:1], row{"ann", w.From, []table.Value{table.Text(s)}})}
+		b.load(w)
+	}
+	for i, s := range texts {
+		b.wantText(i, s)
+	}
+	last := texts[len(texts)-1]
+	if b.unfit(table.Text(last)) == "" {
+		b.want(b.rows("users", "id", "s"), [][]string{{"ann", last}})
+	}
+	b.want(b.query("SELECT count(*) FROM "+b.qualified("clicks")+" WHERE s = 'short'"), [][]string{{fmt.Sprint(len(texts))}})
 }
