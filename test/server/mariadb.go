@@ -89,8 +89,8 @@ func ownMaria(t testing.TB, o mariaOptions) *Maria {
 type mariaOptions struct {
 	version string
 	conf    []string
-	tls     *Authority                  // nil: no certificate but what MariaDB makes by itself
-	host    string                      // that the certificate is for; empty: the address
+	tls     *Authority                   // nil: no certificate but what MariaDB makes by itself
+	host    string                       // that the certificate is for; empty: the address
 	data    func(f *folder) (dir string) // where the data folder is to lie; nil: in the server's folder
 }
 
@@ -298,7 +298,7 @@ func (m *Maria) Wipe() {
 	db := m.Open("mysql")
 	for query, statement := range map[string]string{
 		"SELECT concat('`', replace(schema_name, '`', '``'), '`') FROM information_schema.schemata WHERE schema_name NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')": "DROP DATABASE ",
-		"SELECT concat(quote(user), '@', quote(host)) FROM mysql.global_priv WHERE user NOT IN ('admin', 'mariadb.sys', 'PUBLIC')":                                                      "DROP USER ",
+		"SELECT concat(quote(user), '@', quote(host)) FROM mysql.global_priv WHERE user NOT IN ('admin', 'mariadb.sys', 'PUBLIC')":                                                        "DROP USER ",
 	} {
 		for _, name := range m.strings(db, query) {
 			m.Exec(statement + name)
