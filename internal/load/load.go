@@ -111,6 +111,13 @@ type Shaper interface {
 	Take() *warehouse.Batch
 }
 
+// Surveyor is a Shaper that goes on joining the types of columns from Take to Take.
+type Surveyor interface {
+	Shaper
+	// Columns are the tables with the types that all calls so far ask for.
+	Columns() []warehouse.Table
+}
+
 // Defaults of Options.
 const (
 	DefaultEvery = 100 * time.Millisecond
@@ -128,10 +135,20 @@ type Options struct {
 	Views     Views   // nil: no views of the lake are kept
 	History   History // nil: no runs are recorded
 
+	// Selection is what is loaded; the zero value is everything.
+	Selection Selection
+	// Others are rows of other warehouses for firth.freshness, shown with those of this one.
+	Others func() []warehouse.Freshness
+	// Wanted tells the calls that are to be loaded; the others count for the position alone. Default: what the call's integrations
+	// object says of the warehouse of this Name.
+	Wanted func(c *event.Call) bool
+
 	Rules name.Rules
 	// Standard are the tables that every source has from the start; a warehouse that is a Preparer makes them.
 	Standard  []*table.Batch
 	NewShaper func(source string) Shaper
+	// NewSurvey makes shapers that find out the final types of columns, for rebuilds; nil: nothing can be rebuilt.
+	NewSurvey func(source string) Surveyor
 
 	Every time.Duration // how often the lake is looked at
 	Rows  int           // rows of one chunk, about

@@ -17,8 +17,8 @@ import (
 	"firth/internal/warehouse"
 )
 
-// Loader keeps one warehouse in step with the lake. Make it with New. Run and CatchUp must not run at the same time; State and
-// Freshness may be called from anywhere.
+// Loader keeps one warehouse in step with the lake. Make it with New. Run and CatchUp must not run at the same time; State,
+// Freshness and Do may be called from anywhere.
 type Loader struct {
 	o     Options
 	state *state.Cell
@@ -30,9 +30,17 @@ type Loader struct {
 	letters seenView
 	filesOf map[string]int64 // snapshot by table that firth.files shows
 	filesAt time.Time
-	noted   string // trouble beside the loads that was logged last
-	unread  error  // why the lake's catalog could not be read at the last look
-	swept   bool   // the temporary files of an earlier process are gone
+	shown   []warehouse.Freshness // in firth.freshness
+	noted   string                // trouble beside the loads that was logged last
+	unread  error                 // why the lake's catalog could not be read at the last look
+	swept   bool                  // the temporary files of an earlier process are gone
+
+	gate   chan struct{}   // held by whoever uses the warehouse or the sources
+	orders chan struct{}   // held by the order that is carried out
+	told   map[string]bool // kinds of runs whose rows of an earlier process were ended
+	// connect makes sure that Options.Warehouse is there; nil where it always is. The gate is held.
+	connect func(ctx context.Context) error
+	marks   marks
 }
 
 // New makes a loader. It does nothing until Run or CatchUp.
@@ -53,8 +61,27 @@ func New(o Options) *Loader {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Loader{o: o, state: state.New("load " + o.Name), sources: map[string]*source{}}
+	if o.Wanted == nil {
+		name := o.Name
+		o.Wanted = func(c *event.Call) bool { return event.ForWarehouse(c.Integrations, name) }
+	}
+	return &Loader{
+		o: o, state: state.New("load " + o.Name), sources: map[string]*source{},
+		gate: make(chan struct{}, 1), orders: make(chan struct{}, 1), told: map[string]bool{},
+	}
 }
+
+// lock waits for the turn to use the warehouse and the sources. A turn is a chunk long, about.
+func (l *Loader) lock(ctx context.Context) error {
+	select {
+	case l.gate <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *Loader) unlock() { <-l.gate }
 
 // State says how the loader is, for /readyz.
 func (l *Loader) State() state.Component { return l.state.Get() }
@@ -117,6 +144,10 @@ func (l *Loader) CatchUp(ctx context.Context) error {
 func (l *Loader) finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+	if l.lock(ctx) != nil {
+		return
+	}
+	defer l.unlock()
 	for _, name := range l.names {
 		l.sources[name].session.end(ctx)
 		if err := l.sources[name].dropSpool(); err != nil {
@@ -127,15 +158,14 @@ func (l *Loader) finish(ctx context.Context) {
 
 // turn gives every source one chunk and reports whether one of them has more. The error is one that ends the loader.
 func (l *Loader) turn(ctx context.Context) (more bool, err error) {
+	if l.lock(ctx) != nil {
+		return false, nil
+	}
+	defer l.unlock()
 	if !l.findSources(ctx) {
 		return false, nil
 	}
-	if !l.swept && l.o.TempDir != "" {
-		if err := removeSpools(&l.o); err != nil {
-			l.o.Log.Warn("temporary files of an earlier process are left", "err", err)
-		}
-		l.swept = true
-	}
+	l.sweep()
 	for _, name := range l.names {
 		s := l.sources[name]
 		if l.o.Now().Before(s.notBefore) {
@@ -159,6 +189,17 @@ func (l *Loader) turn(ctx context.Context) (more bool, err error) {
 		err = errors.Join(err, t.Tend(ctx))
 	}
 	return more, l.note(ctx, err)
+}
+
+// sweep removes temporary files of an earlier process, once.
+func (l *Loader) sweep() {
+	if l.swept || l.o.TempDir == "" {
+		return
+	}
+	if err := removeSpools(&l.o); err != nil {
+		l.o.Log.Warn("temporary files of an earlier process are left", "err", err)
+	}
+	l.swept = true
 }
 
 // note logs trouble beside the loads when it is new, and returns it when the warehouse has to be opened again.
@@ -191,18 +232,24 @@ func (l *Loader) findSources(ctx context.Context) bool {
 	}
 	l.unread = nil
 	for _, name := range found {
-		if l.sources[name] != nil {
+		if l.sources[name] != nil || !l.o.Selection.source(name) {
 			continue
 		}
+		schema := l.o.Rules.Schema(name)
 		s := &source{
-			o: &l.o, pace: &l.pace, name: name, schema: l.o.Rules.Schema(name), loadedThrough: event.NoTime, rows: l.o.Rows,
-			session: session{history: l.o.History, log: l.o.Log, now: l.o.Now, newID: l.o.NewID, name: l.o.Name + "/" + name},
+			walker: walker{o: &l.o, label: schema, rows: l.o.Rows},
+			pace:   &l.pace, marks: &l.marks, name: name, schema: schema, loadedThrough: event.NoTime,
+			session: l.newSession(runKind, l.o.Name+"/"+name),
 		}
 		l.sources[name] = s
 		l.names = append(l.names, name)
 		slices.Sort(l.names)
 	}
 	return true
+}
+
+func (l *Loader) newSession(kind, name string) *session {
+	return &session{history: l.o.History, log: l.o.Log, now: l.o.Now, newID: l.o.NewID, kind: kind, name: name}
 }
 
 // report puts the worst of the sources into the state.

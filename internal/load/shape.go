@@ -17,3 +17,18 @@ func (s segment) Take() *warehouse.Batch {
 	l := s.Shaper.Take()
 	return &warehouse.Batch{Tables: l.Tables, Upserts: l.Upserts, Discards: l.Discards, Notices: l.Notices}
 }
+
+// Survey makes shapers for Options.NewSurvey, with the options of the shaper.
+func Survey(rules name.Rules, o event.ShapeOptions) func(source string) Surveyor {
+	o.Survey = true
+	return func(source string) Surveyor { return segment{event.NewShaper(source, rules, o)} }
+}
+
+// Columns are the tables of a survey.
+func (s segment) Columns() []warehouse.Table {
+	var out []warehouse.Table
+	for _, t := range s.Shaper.Columns() {
+		out = append(out, warehouse.Table{Name: t.Name, Columns: t.Columns})
+	}
+	return out
+}

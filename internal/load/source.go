@@ -8,7 +8,6 @@ import (
 
 	"firth/internal/event"
 	"firth/internal/lake"
-	"firth/internal/name"
 	"firth/internal/warehouse"
 )
 
@@ -25,11 +24,12 @@ const maxGone = 3
 
 // source is one source's way into the warehouse.
 type source struct {
-	o       *Options
+	walker  // rows: of the next chunk, fewer after the warehouse ran out of memory
 	pace    *pace
+	marks   *marks
 	name    string
 	schema  string
-	session session
+	session *session
 
 	// What the warehouse was last known to hold; nil: not read yet, stale: to be read again.
 	positions map[string]warehouse.Position
@@ -38,10 +38,7 @@ type source struct {
 	// empty is, by journal, up to where the lake was found to hold nothing beyond the position.
 	empty map[string]uint64
 
-	spool         *spool         // nil: chunks are read from the lake's files
-	rows          int            // of the next chunk: fewer after the warehouse ran out of memory
-	gone          int            // how often in a row a file of the snapshot was gone
-	snap          *lake.Snapshot // last seen
+	gone          int // how often in a row a file of the snapshot was gone
 	viewed        seenView
 	loadedThrough int64
 	loadedAt      time.Time
@@ -92,6 +89,7 @@ func (s *source) advance(ctx context.Context) (more bool, err error) {
 	s.gone = 0
 	if len(c.calls) == 0 {
 		s.empty[log] = c.to
+		s.mark()
 	} else if err := s.load(ctx, c, began); err != nil {
 		s.stale, s.shaper = true, nil
 		if warehouse.KindOf(err) == warehouse.NoMemory {
@@ -102,58 +100,6 @@ func (s *source) advance(ctx context.Context) (more bool, err error) {
 	s.rows = min(2*s.rows, s.o.Rows)
 	_, _, _, more = s.next()
 	return more, nil
-}
-
-// read reads the next chunk: so many offsets as should give the rows of one by the bounds of the files, or what a spool has.
-func (s *source) read(ctx context.Context, log string, from, end uint64) (*chunk, error) {
-	held, err := s.spool.holds(log, from)
-	if err == nil && !held {
-		err = s.respool(ctx, log, from, end)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if s.spool == nil {
-		return readChunk(ctx, s.calls, log, from, upperBound(files(s.snap, log, from, end), from, end, int64(s.rows)), s.rows, s.o.Bytes)
-	}
-	c, err := readChunk(ctx, s.spool.read, log, from, s.spool.bucket(from).to, s.rows, s.o.Bytes)
-	if err != nil && !ended(ctx) {
-		err = errors.Join(err, s.dropSpool()) // the lake has it still
-	}
-	return c, err
-}
-
-// respool replaces the spool by one that begins at from, where one is needed.
-func (s *source) respool(ctx context.Context, log string, from, end uint64) error {
-	if err := s.dropSpool(); err != nil {
-		return err
-	}
-	found := files(s.snap, log, from, end)
-	to := upperBound(found, from, end, int64(s.rows))
-	if s.o.TempDir == "" || !wasteful(found, from, to, s.rows) {
-		return nil
-	}
-	to = spoolEnd(found, from, to, end, spoolBuckets/2*int64(s.rows))
-	sp, err := newSpool(ctx, s.o, s.calls, s.schema, found, log, from, to, s.rows)
-	if err != nil {
-		return err
-	}
-	s.spool = sp
-	return nil
-}
-
-func (s *source) dropSpool() error {
-	sp := s.spool
-	s.spool = nil
-	return sp.remove()
-}
-
-// calls is a reader of the snapshot's files.
-func (s *source) calls(ctx context.Context, log string, from, to uint64, fn func(*event.Call) error) error {
-	if l, ok := s.o.Lake.(Leaner); ok && s.o.Rules.Mode != name.RudderStack {
-		return l.CallsToShape(ctx, s.snap, log, from, to, fn)
-	}
-	return s.o.Lake.Calls(ctx, s.snap, log, from, to, fn)
 }
 
 // open reads what the warehouse holds and makes a shaper that follows it.
@@ -186,16 +132,18 @@ func (s *source) open(ctx context.Context) error {
 			s.loadedAt = p.LoadedAt
 		}
 	}
+	s.mark()
 	return nil
 }
 
 // prepare makes the standard tables where they are missing.
 func (s *source) prepare(ctx context.Context) error {
 	p, ok := s.o.Warehouse.(Preparer)
-	if !ok || len(s.o.Standard) == 0 {
+	standard := s.o.Selection.standard(s.name, s.schema, s.o.Standard)
+	if !ok || len(standard) == 0 {
 		return nil
 	}
-	return p.Prepare(ctx, s.name, s.schema, s.o.Standard)
+	return p.Prepare(ctx, s.name, s.schema, standard)
 }
 
 // next is the journal that has rows beyond the position, and where they begin and end.
@@ -213,28 +161,45 @@ func (s *source) next() (log string, from, end uint64, ok bool) {
 func (s *source) from(log string) uint64 { return max(s.positions[log].Next, s.empty[log]) }
 
 func (s *source) load(ctx context.Context, c *chunk, began time.Time) error {
-	through := int64(event.NoTime)
-	for i := range c.calls {
-		through = max(through, c.calls[i].ReceivedAt)
-		if err := s.shaper.Add(&c.calls[i]); err != nil {
-			return fmt.Errorf("shape the call at offset %d: %w", c.calls[i].Offset, err)
-		}
-		c.calls[i] = event.Call{} // its rows have texts of their own: it need not be held beside them
+	b, err := s.shape(s.shaper, c)
+	if err != nil {
+		return err
 	}
-	b := s.shaper.Take()
-	b.Source, b.Schema, b.Log, b.From, b.To, b.ReceivedThrough = s.name, s.schema, c.log, s.positions[c.log].Next, c.to, through
+	calls := len(c.calls)
+	b.Source, b.Schema, b.Log, b.From, b.To = s.name, s.schema, c.log, s.positions[c.log].Next, c.to
+	ready := s.o.Now()
 	r, err := s.o.Warehouse.Load(ctx, b)
 	if err != nil {
 		return err
 	}
-	s.loadedThrough, s.loadedAt = max(s.loadedThrough, through), s.o.Now()
+	s.loadedThrough, s.loadedAt = max(s.loadedThrough, b.ReceivedThrough), s.o.Now()
 	s.positions[c.log] = warehouse.Position{Next: c.to, LoadedThrough: s.loadedThrough, LoadedAt: s.loadedAt}
-	s.pace.load(len(c.calls), s.loadedAt.Sub(began), s.loadedAt)
+	s.mark()
+	s.pace.load(calls, s.loadedAt.Sub(began), s.loadedAt)
 	if !r.Duplicate {
 		r.Notices = append(b.Notices, r.Notices...)
-		s.session.loaded(ctx, r, began)
+		s.session.loaded(ctx, s.schema, r, spent{began: began, prepare: ready.Sub(began), load: s.loadedAt.Sub(ready)})
 	}
 	return nil
+}
+
+// shape makes a batch of the calls that are wanted, which are let go of.
+func (s *source) shape(shaper Shaper, c *chunk) (*warehouse.Batch, error) {
+	through := int64(event.NoTime)
+	for i := range c.calls {
+		through = max(through, c.calls[i].ReceivedAt)
+		if !s.o.Wanted(&c.calls[i]) {
+			continue
+		}
+		if err := shaper.Add(&c.calls[i]); err != nil {
+			return nil, fmt.Errorf("shape the call at offset %d: %w", c.calls[i].Offset, err)
+		}
+		c.calls[i] = event.Call{} // its rows have texts of their own: it need not be held beside them
+	}
+	b := shaper.Take()
+	b.ReceivedThrough = through
+	s.o.Selection.apply(s.o.Rules, s.name, s.schema, b)
+	return b, nil
 }
 
 // note keeps what came of a step, and when to try again.
@@ -256,15 +221,4 @@ func (s *source) note(ctx context.Context, err error) {
 	s.wait = min(max(2*s.wait, backOffLeast), most)
 	s.err, s.notBefore = err, s.o.Now().Add(s.wait)
 	s.session.failed(ctx, err, s.o.Now())
-}
-
-// pending is the number of rows beyond the position, as far as the files' bounds tell.
-func (s *source) pending() int64 {
-	var n int64
-	for log, end := range s.snap.Positions {
-		if from := s.from(log); from < end {
-			n += max(1, expected(files(s.snap, log, from, end), from, end))
-		}
-	}
-	return n
 }

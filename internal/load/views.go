@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"firth/internal/event"
 	"firth/internal/lake"
 	"firth/internal/warehouse"
 )
@@ -26,15 +25,10 @@ func (f *freshness) get() []warehouse.Freshness {
 	return slices.Clone(f.rows)
 }
 
-// set reports whether something changed.
-func (f *freshness) set(rows []warehouse.Freshness) bool {
+func (f *freshness) set(rows []warehouse.Freshness) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if slices.Equal(f.rows, rows) {
-		return false
-	}
 	f.rows = rows
-	return true
 }
 
 // view brings lake.<source> to the snapshot.
@@ -67,13 +61,23 @@ func (l *Loader) refresh(ctx context.Context) error {
 			rows = append(rows, f)
 		}
 	}
-	changed := l.fresh.set(rows)
+	l.fresh.set(rows)
 	if l.o.Views == nil {
 		return nil
 	}
 	err := errors.Join(l.refreshDeadLetters(ctx), l.refreshFiles(ctx))
-	if changed {
-		err = errors.Join(err, l.o.Views.SetFreshness(ctx, rows))
+	if l.o.Others != nil {
+		for _, f := range l.o.Others() {
+			f.Upstream = told
+			rows = append(rows, f)
+		}
+	}
+	if !slices.Equal(rows, l.shown) {
+		if e := l.o.Views.SetFreshness(ctx, rows); e != nil {
+			err = errors.Join(err, e)
+		} else {
+			l.shown = rows
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("refresh the views of the lake: %w", err)
@@ -85,14 +89,8 @@ func (s *source) freshness() (warehouse.Freshness, bool) {
 	if s.snap == nil || s.positions == nil {
 		return warehouse.Freshness{}, false
 	}
-	received := int64(event.NoTime)
-	for _, f := range s.snap.Files {
-		received = max(received, f.MaxReceived)
-	}
-	return warehouse.Freshness{
-		Source: s.name, Warehouse: s.o.Name,
-		ReceivedThrough: received, LoadedThrough: s.loadedThrough, LoadedAt: s.loadedAt, PendingRows: s.pending(),
-	}, true
+	k, _ := s.marks.get(s.name)
+	return k.freshness(s.o.Name, s.snap), true
 }
 
 func (l *Loader) refreshDeadLetters(ctx context.Context) error {

@@ -1,0 +1,293 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"firth/internal/warehouse"
+)
+
+// Order asks for one run by hand. The zero value is a plain load of everything that is pending.
+type Order struct {
+	// From and To are times of receipt, half-open, zero for no bound. With one of them the order is a replay: what the lake has of that
+	// time and the warehouse has not, though it was loaded, is written again.
+	From, To time.Time
+	Source   string   // "": all
+	Tables   []string // of a replay or a rebuild; none: all. users and accounts are named of themselves
+	// Rebuild makes the tables anew from the lake, beside the old ones, and then puts them in their place.
+	Rebuild bool
+}
+
+// Stages of Progress.
+const (
+	StageLoad    = "load"
+	StageReplay  = "replay"
+	StageSurvey  = "survey"
+	StageRebuild = "rebuild"
+	StageSwap    = "swap"
+)
+
+// Progress says how far an order is; rows are rows of the lake, and Total is an estimate.
+type Progress struct {
+	Source, Stage string
+	Done, Total   int64
+}
+
+// Report says what became of an order.
+type Report struct {
+	Run warehouse.Run // as the history has it
+}
+
+// kind is that of the order's runs.
+func (o *Order) kind() string {
+	switch {
+	case o.Rebuild:
+		return StageRebuild
+	case !o.From.IsZero() || !o.To.IsZero():
+		return StageReplay
+	}
+	return runKind
+}
+
+// check refuses what makes no sense.
+func (o *Order) check() error {
+	replay := !o.From.IsZero() || !o.To.IsZero()
+	switch {
+	case o.Rebuild && replay:
+		return errors.New("a rebuild is of all that the lake has: it takes no times")
+	case !o.To.IsZero() && !o.From.Before(o.To):
+		return fmt.Errorf("nothing is received from %s on and before %s", o.From.UTC().Format(time.RFC3339), o.To.UTC().Format(time.RFC3339))
+	case len(o.Tables) > 0 && !o.Rebuild && !replay:
+		return errors.New("a load is of all tables: tables are for a replay or a rebuild")
+	}
+	return nil
+}
+
+// Do carries one order out, beside Run, and records it as a run of its own. Orders take turns. progress may be nil; it is called from
+// this goroutine after each chunk. The report is good also after an error. It may be called from anywhere.
+func (l *Loader) Do(ctx context.Context, o Order, progress func(Progress)) (Report, error) {
+	if err := o.check(); err != nil {
+		return Report{}, err
+	}
+	select {
+	case l.orders <- struct{}{}:
+		defer func() { <-l.orders }()
+	case <-ctx.Done():
+		return Report{}, ctx.Err()
+	}
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	name := l.o.Name
+	if o.Source != "" {
+		name += "/" + o.Source
+	}
+	d := &doing{l: l, o: o, progress: progress, session: l.newSession(o.kind(), name)}
+	d.session.whole, d.session.schemas = true, true
+	if err := d.resolve(ctx); err != nil {
+		return Report{}, err
+	}
+	l.tidy(ctx, d.session)
+	d.session.start(ctx)
+	began := l.o.Now()
+	err := d.carryOut(ctx)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyWait)
+	defer cancel()
+	if err != nil {
+		return Report{Run: *d.session.failed(ending, err, began)}, err
+	}
+	return Report{Run: *d.session.end(ending)}, nil
+}
+
+// doing is an order that is being carried out.
+type doing struct {
+	l        *Loader
+	o        Order
+	progress func(Progress)
+	session  *session
+	sources  []string            // to be treated, in order
+	tables   map[string][]string // of each source, in lower case; nil: all
+}
+
+func (d *doing) carryOut(ctx context.Context) error {
+	if d.o.kind() == runKind {
+		return d.load(ctx)
+	}
+	for _, name := range d.sources {
+		var err error
+		if d.o.Rebuild {
+			err = d.rebuild(ctx, name)
+		} else {
+			err = d.replay(ctx, name)
+		}
+		if err != nil {
+			return fmt.Errorf("source %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// load is a plain run.
+func (d *doing) load(ctx context.Context) error {
+	p := &pass{
+		l: d.l, session: d.session, chosen: func(s *source) bool { return slices.Contains(d.sources, s.name) },
+		tell: func(source string, done, total int64) {
+			d.progress(Progress{Source: source, Stage: StageLoad, Done: done, Total: total})
+		},
+	}
+	err := p.run(ctx)
+	if e := d.l.lock(ctx); e != nil {
+		return errors.Join(err, e)
+	}
+	defer d.l.unlock()
+	return p.failure(err)
+}
+
+// tidy ends the rows that an earlier process left of the session's kind and name, once.
+func (l *Loader) tidy(ctx context.Context, s *session) {
+	if l.lock(ctx) != nil {
+		return
+	}
+	defer l.unlock()
+	key := s.kind + " " + s.name
+	if l.told[key] {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, historyWait)
+	defer cancel()
+	if err := s.begin(ctx); err != nil {
+		l.o.Log.Warn("runs of an earlier process could not be ended", "warehouse", l.o.Name, "err", err)
+		return
+	}
+	l.told[key] = true
+}
+
+// resolve finds the sources and tables that the order names.
+func (d *doing) resolve(ctx context.Context) error {
+	l := d.l
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
+	defer l.unlock()
+	if !l.findSources(ctx) {
+		return errors.Join(ctx.Err(), l.unread)
+	}
+	l.sweep()
+	d.sources = slices.Clone(l.names)
+	if d.o.Source != "" {
+		if !slices.Contains(l.names, d.o.Source) {
+			return unknown("source", d.o.Source, l.names)
+		}
+		d.sources = []string{d.o.Source}
+	}
+	if len(d.o.Tables) == 0 {
+		return nil
+	}
+	if err := l.connected(ctx); err != nil {
+		return err
+	}
+	d.tables = map[string][]string{}
+	var known []string
+	for _, name := range d.sources {
+		tables, err := l.o.Warehouse.Catalogue(ctx, name)
+		if err != nil {
+			return err
+		}
+		for _, t := range tables {
+			if strings.EqualFold(t.Name, warehouse.Discards) {
+				continue
+			}
+			known = append(known, t.Name)
+			if slices.ContainsFunc(d.o.Tables, func(want string) bool { return named(want, name, l.o.Rules.Schema(name), t.Name) }) {
+				d.tables[name] = append(d.tables[name], strings.ToLower(t.Name))
+			}
+		}
+	}
+	for _, want := range d.o.Tables {
+		if !slices.ContainsFunc(d.sources, func(name string) bool {
+			return slices.ContainsFunc(d.tables[name], func(t string) bool { return named(want, name, l.o.Rules.Schema(name), t) })
+		}) {
+			return unknown("table", want, known)
+		}
+	}
+	d.sources = slices.DeleteFunc(d.sources, func(name string) bool { return len(d.tables[name]) == 0 })
+	return nil
+}
+
+// wants reports whether the order is about a table of a source.
+func (d *doing) wants(source, tableName string) bool {
+	return d.tables == nil || slices.Contains(d.tables[source], strings.ToLower(tableName))
+}
+
+// unknown is the error of a name that is not there: it names the nearest one and the others.
+func unknown(what, name string, known []string) error {
+	slices.Sort(known)
+	known = slices.Compact(known)
+	if len(known) == 0 {
+		return fmt.Errorf("there is no %s %q: there is none at all yet", what, name)
+	}
+	nearest, least := "", len(name)/2+1
+	for _, k := range known {
+		if n := distance(strings.ToLower(name), strings.ToLower(k)); n < least {
+			nearest, least = k, n
+		}
+	}
+	text := fmt.Sprintf("there is no %s %q", what, name)
+	if nearest != "" {
+		text += fmt.Sprintf("; did you mean %q?", nearest)
+	}
+	const most = 50
+	list := strings.Join(known[:min(most, len(known))], ", ")
+	if len(known) > most {
+		list += fmt.Sprintf(" and %d more", len(known)-most)
+	}
+	return fmt.Errorf("%s There are: %s", strings.TrimSuffix(text+".", "?.")+ending(text), list)
+}
+
+// ending is the mark that a sentence ends with.
+func ending(text string) string {
+	if strings.HasSuffix(text, "?") {
+		return "?"
+	}
+	return ""
+}
+
+// distance is the number of letters to be put in, taken out or replaced (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		left := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := left
+			if a[i] != b[j] {
+				d++
+			}
+			left = row[j+1]
+			row[j+1] = min(d, row[j]+1, left+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Do carries one order out, beside Run; see Loader.Do.
+func (r *Runner) Do(ctx context.Context, o Order, progress func(Progress)) (Report, error) {
+	report, err := r.l.Do(ctx, o, progress)
+	if ctx.Err() == nil {
+		r.look(ctx)
+	}
+	r.mu.Lock()
+	next := r.status.next
+	r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	r.leave(ctx, err != nil && concernsAll(err), next)
+	return report, err
+}
