@@ -19,6 +19,7 @@ func checkCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&o.Config, "config", "c", "", "configuration file (default firth.yaml)")
+	cmd.Flags().StringVar(&o.Setup, "setup", "", "print the statements that make the user of this warehouse, with no more rights than loading takes, and check nothing")
 	cmd.Flags().StringVarP(&o.Output, "output", "o", "text", "text or json")
 	return cmd
 }

@@ -13,6 +13,7 @@ import (
 	"firth/internal/load"
 	"firth/internal/name"
 	"firth/internal/query"
+	"firth/internal/warehouse"
 	"firth/internal/warehouse/duckdb"
 )
 
@@ -25,8 +26,14 @@ type answer struct {
 	pace   loadPace
 }
 
+// answerParts are what the server has beside the embedded warehouse; a command has neither.
+type answerParts struct {
+	told   func(warehouse.Run)          // gets every run that has ended
+	others func() []warehouse.Freshness // of the warehouses that are servers
+}
+
 // openAnswer opens lake and warehouse. The error may carry a hint.
-func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger) (*answer, error) {
+func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, parts answerParts) (*answer, error) {
 	lakeDir, err := cfg.LakeDir()
 	if err != nil {
 		return nil, fmt.Errorf("find lake folder: %w", err)
@@ -43,10 +50,17 @@ func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.
 		return nil, errors.Join(err, reader.Close())
 	}
 	rules := name.DuckDB()
+	var history load.History = db
+	if parts.told != nil {
+		history = toldHistory{db, parts.told}
+	}
+	local := cfg.Warehouses[config.Local]
 	return &answer{
 		reader: reader, db: db,
 		loader: load.New(load.Options{
-			Name: "local", Lake: reader, Warehouse: db, Views: db, History: db, Rules: rules, Standard: event.Standard(rules), NewShaper: load.Segment(rules, event.ShapeOptions{}), TempDir: dir.temp(), Log: log,
+			Name: config.Local, Lake: reader, Warehouse: db, Views: db, History: history, Rules: rules, Standard: event.Standard(rules),
+			NewShaper: load.Segment(rules, event.ShapeOptions{}), NewSurvey: load.Survey(rules, event.ShapeOptions{}), TempDir: dir.temp(), Log: log,
+			Selection: selection(&local), Others: parts.others,
 		}),
 		engine: query.New(db, query.Options{
 			Deadline: time.Duration(cfg.Query.Deadline), MaxRows: cfg.Query.Rows, Concurrent: cfg.Query.Concurrency, Log: log,

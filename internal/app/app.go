@@ -52,6 +52,11 @@ func (f folders) socket() string    { return filepath.Join(f.root, "firth.sock")
 func (f folders) control() string   { return filepath.Join(f.root, "control.sock") }
 func (f folders) childPID() string  { return filepath.Join(f.root, "child.pid") }
 
+// warehouseTemp is where what is on its way to a warehouse that is a server lies meanwhile.
+func (f folders) warehouseTemp(name string) string {
+	return filepath.Join(f.temp(), "warehouse-"+name)
+}
+
 // loadConfig reads the configuration of serve and check: the file that was named, standard input for "-", or firth.yaml.
 func loadConfig(path string, stdin io.Reader) (*config.Config, error) {
 	if path == "-" {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"unicode/utf8"
 
 	"firth/internal/config"
 	"firth/internal/warehouse"
@@ -19,15 +21,28 @@ import (
 type CheckOptions struct {
 	Config string
 	Output string // text or json
+	// Setup names a warehouse whose setup statements are printed in place of a check.
+	Setup  string
 	Stdout io.Writer
+
+	kinds map[string]serverKind // nil: those of this build
 }
 
 // Finding is the outcome of one check.
 type Finding struct {
-	What  string `json:"what"`
-	OK    bool   `json:"ok"`
-	Found string `json:"found"`
-	Hint  string `json:"hint,omitempty"`
+	What      string `json:"what"`
+	Warehouse string `json:"warehouse,omitempty"` // the one it is about, where that is a server
+	OK        bool   `json:"ok"`
+	Found     string `json:"found"`
+	Hint      string `json:"hint,omitempty"`
+}
+
+// label is what a finding is about, for a person.
+func (f *Finding) label() string {
+	if f.Warehouse == "" {
+		return f.What
+	}
+	return f.Warehouse + ": " + f.What
 }
 
 var errFindings = errors.New("not everything is well")
@@ -37,7 +52,13 @@ func Check(ctx context.Context, o CheckOptions) error {
 	if o.Output != "text" && o.Output != "json" {
 		return &hinted{usage: true, err: fmt.Errorf("unknown output %q", o.Output), hint: "write -o text or -o json"}
 	}
-	findings := check(ctx, o.Config)
+	if o.kinds == nil {
+		o.kinds = serverKinds()
+	}
+	if o.Setup != "" {
+		return printSetup(&o)
+	}
+	findings := check(ctx, &o)
 	bad := 0
 	for _, f := range findings {
 		if !f.OK {
@@ -49,16 +70,7 @@ func Check(ctx context.Context, o CheckOptions) error {
 			return err
 		}
 	} else {
-		for _, f := range findings {
-			mark := "ok  "
-			if !f.OK {
-				mark = "FAIL"
-			}
-			fmt.Fprintf(o.Stdout, "%s  %-14s %s\n", mark, f.What, f.Found)
-			if f.Hint != "" {
-				fmt.Fprintf(o.Stdout, "      %-14s → %s\n", "", f.Hint)
-			}
-		}
+		printFindings(o.Stdout, findings)
 	}
 	if bad > 0 {
 		return fmt.Errorf("%w: %d of %d checks failed", errFindings, bad, len(findings))
@@ -66,8 +78,34 @@ func Check(ctx context.Context, o CheckOptions) error {
 	return nil
 }
 
-func check(ctx context.Context, path string) []Finding {
-	cfg, err := loadConfig(path, nil)
+// labelWidth is the least width of the column that says what was looked at.
+const labelWidth = 14
+
+func printFindings(w io.Writer, findings []Finding) {
+	width := labelWidth
+	for _, f := range findings {
+		width = max(width, utf8.RuneCountInString(f.label()))
+	}
+	for _, f := range findings {
+		mark := "ok  "
+		if !f.OK {
+			mark = "FAIL"
+		}
+		fmt.Fprintf(w, "%s  %-*s %s\n", mark, width, f.label(), f.Found)
+		for i, line := range strings.Split(f.Hint, "\n") {
+			switch {
+			case f.Hint == "":
+			case i == 0:
+				fmt.Fprintf(w, "      %-*s → %s\n", width, "", line)
+			default: // the further lines of a statement
+				fmt.Fprintf(w, "      %-*s   %s\n", width, "", line)
+			}
+		}
+	}
+}
+
+func check(ctx context.Context, o *CheckOptions) []Finding {
+	cfg, err := loadConfig(o.Config, nil)
 	if err != nil {
 		var out []Finding
 		for _, fault := range split(err) {
@@ -80,10 +118,21 @@ func check(ctx context.Context, path string) []Finding {
 		}
 		return out
 	}
-	out := []Finding{{What: "configuration", OK: true, Found: fmt.Sprintf("%s: %d sources, %d users", cfg.Path, len(cfg.Sources), len(cfg.Users))}}
+	found := fmt.Sprintf("%s: %d sources, %d users", cfg.Path, len(cfg.Sources), len(cfg.Users))
+	if n := len(cfg.Remote()); n > 0 {
+		found += fmt.Sprintf(", %d warehouses beside the embedded one", n)
+	}
+	out := []Finding{{What: "configuration", OK: true, Found: found}}
 	if len(cfg.Sources) == 0 {
 		out = append(out, Finding{What: "sources", Found: "none: nobody can send events", Hint: "add sources: { production: { write_key: choose-a-key } }"})
 	}
+	out = append(out, checkFolder(ctx, cfg)...)
+	return append(out, checkRemotes(ctx, cfg, o.kinds, checkPatience)...)
+}
+
+// checkFolder looks at the data folder and what is in it, or at the server that has it.
+func checkFolder(ctx context.Context, cfg *config.Config) []Finding {
+	var out []Finding
 	dir, err := cfg.DataDir()
 	if err != nil {
 		return append(out, Finding{What: "data folder", Found: err.Error()})

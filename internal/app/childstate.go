@@ -29,6 +29,8 @@ type upstream struct {
 type answerState struct {
 	Components []state.Component `json:"components"`
 	Load       []loadFigures     `json:"load"`
+	// Warehouses are those that are servers.
+	Warehouses []warehouseFigures `json:"warehouses,omitempty"`
 }
 
 // loadFigures is how far a warehouse is behind the lake for one source.
@@ -51,6 +53,7 @@ type childState struct {
 	mu   sync.Mutex
 	last []state.Component
 	load []loadFigures
+	far  []warehouseFigures
 }
 
 const (
@@ -77,7 +80,7 @@ func (c *childState) Run(ctx context.Context) error {
 		if now[0].Name == answerName && now[0].State == state.Failed && time.Since(began) < startPatience {
 			now = []state.Component{{Name: answerName, State: state.Starting}}
 		}
-		c.replace(now, answer.Load)
+		c.replace(now, answer)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pollEvery):
@@ -86,10 +89,10 @@ func (c *childState) Run(ctx context.Context) error {
 	return nil
 }
 
-func (c *childState) replace(now []state.Component, load []loadFigures) {
+func (c *childState) replace(now []state.Component, answer answerState) {
 	c.mu.Lock()
 	before := c.last
-	c.last, c.load = now, load
+	c.last, c.load, c.far = now, answer.Load, answer.Warehouses
 	c.mu.Unlock()
 	was := map[string]state.Component{}
 	for _, b := range before {
@@ -140,6 +143,13 @@ func (c *childState) loading() []loadFigures {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.load
+}
+
+// warehouses are the figures of the warehouses that are servers, as of the last answer.
+func (c *childState) warehouses() []warehouseFigures {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.far
 }
 
 func (c *childState) components() []state.Component {

@@ -15,14 +15,19 @@ import (
 	"time"
 )
 
-// lakePath is where the server takes orders for the lake, on the control socket alone; the job's name follows.
-const lakePath = "/internal/lake/"
+// The paths where orders are taken, on sockets that only the owner of the data folder can reach; the job's name follows.
+const (
+	lakePath = "/internal/lake/" // on the control socket: what is done to the lake
+	loadPath = "/internal/load/" // on the answering half's socket: what is loaded; the name is that of a warehouse
+)
 
-// lakeOrder is what a person asks of the lake: the name of the job and what it needs.
+// lakeOrder is what a person asks of the lake or of a warehouse: the name of the job and what it needs.
 type lakeOrder struct {
 	Which  string `json:"which,omitempty"`  // merge: small, large or all
 	Source string `json:"source,omitempty"` // merge: one table; empty: every one
 	Dir    string `json:"dir,omitempty"`    // backup, restore: an absolute path
+
+	Load *loadOrder `json:"load,omitempty"` // orders to load
 }
 
 // progress is how far a job has come. Stage says what it works at; a Total of 0 is not known.
@@ -53,6 +58,7 @@ type jobError struct {
 // time. It is safe for use by several goroutines.
 type control struct {
 	socket string
+	path   string // what the names of jobs follow
 	jobs   map[string]lakeJob
 	log    *slog.Logger
 	now    func() time.Time
@@ -62,7 +68,7 @@ type control struct {
 }
 
 func newControl(socket string, jobs map[string]lakeJob, log *slog.Logger) *control {
-	return &control{socket: socket, jobs: jobs, log: log, now: time.Now, since: map[string]time.Time{}}
+	return &control{socket: socket, path: lakePath, jobs: jobs, log: log, now: time.Now, since: map[string]time.Time{}}
 }
 
 // controlPatience is how long jobs may take to end once the server stops.
@@ -100,7 +106,7 @@ func (c *control) Run(ctx context.Context) error {
 // ServeHTTP carries out one order: 200 with a line for each step and the outcome in the last line, or at once 404 for an unknown
 // job, 400 for an order that cannot be read and 409 while the same job runs.
 func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, ok := strings.CutPrefix(r.URL.Path, lakePath)
+	name, ok := strings.CutPrefix(r.URL.Path, c.path)
 	job := c.jobs[name]
 	if !ok || job == nil || r.Method != http.MethodPost {
 		writeError(w, http.StatusNotFound, "not_found", fmt.Sprintf("the server knows no order %s %s", r.Method, r.URL.Path),
@@ -131,7 +137,7 @@ func (c *control) begin(name string) (done func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if since, busy := c.since[name]; busy {
-		return nil, fmt.Errorf("another %s is under way since %s ago", name, spanText(c.now().Sub(since)))
+		return nil, fmt.Errorf("another %s is under way since %s ago", c.job(name), spanText(c.now().Sub(since)))
 	}
 	c.since[name] = c.now()
 	return func() {
@@ -143,25 +149,42 @@ func (c *control) begin(name string) (done func(), err error) {
 
 func (c *control) carryOut(w http.ResponseWriter, r *http.Request, name string, job lakeJob, order lakeOrder) {
 	began := c.now()
-	c.log.Info("order", "job", name, "which", order.Which, "source", order.Source, "dir", order.Dir)
+	c.log.Info("order", "job", c.job(name), "order", order.text())
 	out := newJobWriter(w)
 	report, err := job(r.Context(), order, out.progress)
 	took := c.now().Sub(began).Round(time.Millisecond)
 	switch {
 	case err == nil:
-		c.log.Info("order done", "job", name, "took", took)
+		c.log.Info("order done", "job", c.job(name), "took", took)
 		err = out.report(report)
 	case r.Context().Err() != nil:
-		c.log.Info("order ended before it was done", "job", name, "took", took)
+		c.log.Info("order ended before it was done", "job", c.job(name), "took", took)
 		err = out.fail(&hinted{err: errors.New("the server stops; the job was ended before it was done"),
 			hint: "run the command again: what it had committed stays, and nothing else is left behind"})
 	default:
-		c.log.Warn("order failed", "job", name, "took", took, "error", err)
+		c.log.Warn("order failed", "job", c.job(name), "took", took, "error", err)
 		err = out.fail(err)
 	}
 	if err != nil && r.Context().Err() == nil {
-		c.log.Warn("the outcome of an order was not delivered", "job", name, "error", err)
+		c.log.Warn("the outcome of an order was not delivered", "job", c.job(name), "error", err)
 	}
+}
+
+// job is what a job is called in words.
+func (c *control) job(name string) string {
+	if c.path == loadPath {
+		return "load of " + name
+	}
+	return name
+}
+
+// text is the order for the log.
+func (o *lakeOrder) text() string {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err.Error()
+	}
+	return string(body)
 }
 
 // jobWriter writes the lines of an answer.

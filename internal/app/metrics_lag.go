@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"firth/internal/lake"
+	"firth/internal/state"
 )
 
 // lagMetrics say how far each stage is behind the one before it.
@@ -75,6 +76,37 @@ func (p *parent) tendMetrics() []prometheus.Collector {
 		value("firth_lake_snapshots", "Snapshots that can be read.", false, func(s lake.TendStats) float64 { return float64(s.Snapshots) }),
 		value("firth_lake_manifests", "Manifests of the current snapshots.", false, func(s lake.TendStats) float64 { return float64(s.Manifests) }),
 		value("firth_lake_catalog_bytes", "Size of the catalog.", false, func(s lake.TendStats) float64 { return float64(s.CatalogBytes) }),
+	}
+}
+
+// warehouseMetrics are the figures of the warehouses that are servers, beside those of loadGauge.
+func (p *parent) warehouseMetrics() []prometheus.Collector {
+	value := func(name, help string, figure func(warehouseFigures) (float64, bool)) *gauge {
+		return &gauge{name: name, help: help, labels: []string{"warehouse"}, read: func(set func(float64, ...string)) {
+			for _, w := range p.poll.warehouses() {
+				if v, ok := figure(w); ok {
+					set(v, w.Name)
+				}
+			}
+		}}
+	}
+	return []prometheus.Collector{
+		value("firth_warehouse_failing", "1 where the warehouse cannot be loaded, in whole or in part.", func(w warehouseFigures) (float64, bool) {
+			if w.State == state.Failed || w.State == state.Degraded {
+				return 1, true
+			}
+			return 0, true
+		}),
+		&gauge{name: "firth_warehouse_last_run_state", help: "1 for the state of the last run since the start.", labels: []string{"warehouse", "state"}, read: func(set func(float64, ...string)) {
+			for _, w := range p.poll.warehouses() {
+				if w.LastState != "" {
+					set(1, w.Name, w.LastState)
+				}
+			}
+		}},
+		value("firth_warehouse_last_run_timestamp_seconds", "When the last run began.", func(w warehouseFigures) (float64, bool) { return w.LastStart, w.LastState != "" }),
+		value("firth_warehouse_last_run_seconds", "How long the last run took.", func(w warehouseFigures) (float64, bool) { return w.LastTook, w.LastState != "" }),
+		value("firth_warehouse_next_run_timestamp_seconds", "When the next run is due; no series where it is loaded on demand.", func(w warehouseFigures) (float64, bool) { return w.NextRun, w.NextRun > 0 }),
 	}
 }
 

@@ -21,11 +21,16 @@ var errBroken = errors.New("the server went away before the job was done")
 // sendOrder asks the server on the socket to do a job, hands progress on, and returns the report. errNobody: nothing was sent.
 // When ctx ends the server ends the job.
 func sendOrder(ctx context.Context, socket, name string, order lakeOrder, progress func(progress)) (json.RawMessage, error) {
+	return sendTo(ctx, socket, lakePath+name, order, progress)
+}
+
+// sendTo is sendOrder for any path that takes orders.
+func sendTo(ctx context.Context, socket, path string, order lakeOrder, progress func(progress)) (json.RawMessage, error) {
 	body, err := json.Marshal(order)
 	if err != nil {
 		return nil, fmt.Errorf("write order: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://firth"+lakePath+name, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://firth"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("write order: %w", err)
 	}
@@ -51,12 +56,20 @@ func sendOrder(ctx context.Context, socket, name string, order lakeOrder, progre
 
 // refusal is the error of an order that was not taken.
 func refusal(r *http.Response) error {
-	var reply struct{ Error jobError }
+	var reply struct {
+		Error struct {
+			jobError
+			Code string
+		}
+	}
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&reply); err != nil || reply.Error.Message == "" {
 		return fmt.Errorf("the server answered %s", r.Status)
 	}
-	return reply.Error.err()
+	return &hinted{err: errors.New(reply.Error.Message), hint: reply.Error.Hint, usage: reply.Error.Code == codeNoWarehouse}
 }
+
+// codeNoWarehouse is the code of an answer to an order for a warehouse that is not configured.
+const codeNoWarehouse = "no_warehouse"
 
 func (e *jobError) err() error { return &hinted{err: errors.New(e.Message), hint: e.Hint} }
 

@@ -100,7 +100,7 @@ func (o *QueryOptions) askFolder(ctx context.Context, cfg *config.Config, dir fo
 	if err != nil {
 		return false, err
 	}
-	a, err := openAnswer(ctx, cfg, dir, log)
+	a, err := openAnswer(ctx, cfg, dir, log, answerParts{})
 	if err != nil {
 		return false, err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"firth/internal/api"
 	"firth/internal/config"
+	"firth/internal/query"
 	"firth/internal/state"
 	"firth/internal/warehouse"
 )
@@ -28,6 +30,13 @@ type worker struct {
 	state  *state.Cell
 	answer atomic.Pointer[answer]
 	api    atomic.Pointer[api.Handler]
+
+	history *runHistory
+	fleet   *fleet
+	alerts  alerter
+	orders  *control
+	list    *api.Handler  // of the warehouses, whether the embedded one is open or not
+	landed  chan struct{} // closed when the fleet has ended
 }
 
 // childMemory is what the Go half of the child aims to stay under, in bytes; the engine's limit is query.memory and comes on top.
@@ -46,13 +55,18 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("800"), 0o600); err != nil {
 		log.Warn("the system may end the collecting half first when memory runs out", "error", err)
 	}
-	w := &worker{cfg: cfg, dir: dir, log: log, state: state.New("warehouse")}
+	w := newWorker(cfg, dir, log)
 	l, err := listenSocket(ctx, dir.socket())
 	if err != nil {
 		return err
 	}
 	srv := &http.Server{Handler: w, ReadHeaderTimeout: 10 * time.Second}
 	group, ctx := errgroup.WithContext(ctx)
+	w.orders = w.loadOrders(ctx)
+	group.Go(func() error { return w.history.Run(ctx) })
+	group.Go(func() error { defer close(w.landed); return w.fleet.Run(ctx) })
+	group.Go(func() error { return w.alerts.Run(ctx) })
+	group.Go(func() error { return w.watch(ctx) })
 	group.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve socket: %w", err)
@@ -72,6 +86,41 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 	return group.Wait()
 }
 
+func newWorker(cfg *config.Config, dir folders, log *slog.Logger) *worker {
+	w := &worker{cfg: cfg, dir: dir, log: log, state: state.New("warehouse"), alerts: noAlerts{}, landed: make(chan struct{})}
+	w.history = newRunHistory(log, func(r warehouse.Run) { w.alerts.RunEnded(r) })
+	w.fleet = newFleet(cfg, dir, log, w.history)
+	w.list = w.newAPI(closedEngine{w.state})
+	return w
+}
+
+// newAPI is the handler of what comes for /api/.
+func (w *worker) newAPI(engine api.Engine) *api.Handler {
+	h := api.New(engine, apiUsers(w.cfg))
+	// The socket is in a folder that only the owner can enter; what comes through the front door carries its mark.
+	h.Trust, h.Log = func(r *http.Request) bool { return r.Header.Get(frontMark) == "" }, w.log
+	h.Warehouses = w.warehouses
+	return h
+}
+
+// closedEngine answers while the embedded warehouse is not open.
+type closedEngine struct{ state *state.Cell }
+
+func (c closedEngine) refuse() error {
+	s := c.state.Get()
+	return &query.Error{Code: query.CodeFailed, Status: http.StatusServiceUnavailable, Message: "the warehouse is not open: " + s.Error, Hint: s.Hint}
+}
+
+// Query implements api.Engine.
+func (c closedEngine) Query(context.Context, query.User, query.Request) (*query.Result, error) {
+	return nil, c.refuse()
+}
+
+// Own implements api.Engine.
+func (c closedEngine) Own(context.Context, query.Request) (*query.Result, error) {
+	return nil, c.refuse()
+}
+
 // ServeHTTP answers what comes over the socket.
 func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	switch h := w.api.Load(); {
@@ -79,6 +128,10 @@ func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.exchange(rw, r)
 	case r.URL.Path == tablePath && r.Method == http.MethodPut:
 		w.takeTable(rw, r)
+	case strings.HasPrefix(r.URL.Path, loadPath):
+		w.takeLoad(rw, r)
+	case r.URL.Path == "/api/warehouses":
+		w.list.ServeHTTP(rw, r)
 	case h != nil:
 		h.ServeHTTP(rw, r)
 	default:
@@ -103,6 +156,8 @@ func (w *worker) exchange(rw http.ResponseWriter, r *http.Request) {
 		})
 		out.Load = a.loading(r.Context(), time.Now())
 	}
+	out.Load = append(out.Load, w.fleet.loading(r.Context(), time.Now())...)
+	out.Warehouses = w.fleet.figures()
 	writeJSON(rw, http.StatusOK, out)
 }
 
@@ -111,7 +166,7 @@ func (w *worker) components() []state.Component {
 	if a := w.answer.Load(); a != nil {
 		list = append(list, a.loader.State(), integrity(a.reader.Damaged()))
 	}
-	return list
+	return append(list, w.fleet.components()...)
 }
 
 func (w *worker) run(ctx context.Context) error {
@@ -130,17 +185,16 @@ func (w *worker) run(ctx context.Context) error {
 
 // session is the life of one open warehouse.
 func (w *worker) session(ctx context.Context) (err error) {
-	a, err := openAnswer(ctx, w.cfg, w.dir, w.log)
+	a, err := openAnswer(ctx, w.cfg, w.dir, w.log, answerParts{told: w.alerts.RunEnded, others: w.fleet.freshness})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.close()) }()
 	defer a.scrub(ctx, w.log)()
-	handler := api.New(a.engine, apiUsers(w.cfg))
-	// The socket is in a folder that only the owner can enter; what comes through the front door carries its mark.
-	handler.Trust, handler.Log = func(r *http.Request) bool { return r.Header.Get(frontMark) == "" }, w.log
+	w.history.attach(a.db)
+	defer w.detach(ctx)
 	w.answer.Store(a)
-	w.api.Store(handler)
+	w.api.Store(w.newAPI(a.engine))
 	w.state.Set(state.OK)
 	defer func() { w.api.Store(nil); w.answer.Store(nil) }()
 	if err := a.loader.Run(ctx); err != nil {
@@ -153,6 +207,21 @@ func (w *worker) session(ctx context.Context) (err error) {
 		w.log.Warn("stopped before all was loaded; the rest is loaded after the next start", "error", err)
 	}
 	return nil
+}
+
+// detach takes the history away from a warehouse that is about to be closed. At the stop what the fleet has to tell last is written.
+func (w *worker) detach(ctx context.Context) {
+	defer w.history.attach(nil)
+	if ctx.Err() == nil {
+		return
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	select {
+	case <-w.landed:
+	case <-last.Done():
+	}
+	w.history.flush(last)
 }
 
 func apiUsers(cfg *config.Config) []api.User {

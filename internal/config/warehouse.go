@@ -224,7 +224,9 @@ func (d *decoder) when(key string, w *Warehouse) {
 
 func (d *decoder) selection(c *Config, key string, w *Warehouse) {
 	for _, name := range w.Sources {
-		d.knownSource(c, key+".sources", name)
+		if !strings.Contains(name, "*") {
+			d.knownSource(c, key+".sources", name)
+		}
 	}
 	for _, list := range []struct {
 		key      string
@@ -233,7 +235,7 @@ func (d *decoder) selection(c *Config, key string, w *Warehouse) {
 		{key + ".tables", w.Tables.Include}, {key + ".tables.exclude", w.Tables.Exclude},
 	} {
 		for _, p := range list.patterns {
-			d.pattern(c, list.key, p, 1, "TABLE or SOURCE.TABLE, for example order_completed or production.*")
+			d.pattern(c, list.key, p, 2, "TABLE or SOURCE.TABLE, for example order_completed or production.*")
 		}
 	}
 	for _, list := range []struct {
@@ -243,7 +245,7 @@ func (d *decoder) selection(c *Config, key string, w *Warehouse) {
 		{key + ".columns", w.Columns.Include}, {key + ".columns.exclude", w.Columns.Exclude},
 	} {
 		for _, p := range list.patterns {
-			d.pattern(c, list.key, p, 2, "TABLE.COLUMN or SOURCE.TABLE.COLUMN, for example users.email or *.email")
+			d.pattern(c, list.key, p, 3, "TABLE.COLUMN or SOURCE.TABLE.COLUMN, for example users.email or *.email")
 		}
 	}
 	for _, p := range w.Columns.Exclude {
@@ -264,14 +266,14 @@ func (d *decoder) lineOf(key string) int {
 	return 0
 }
 
-// pattern checks a pattern of least or one more parts; the part in front is a source.
-func (d *decoder) pattern(c *Config, key, text string, least int, form string) {
+// pattern checks a pattern of at most so many parts; where it has them all, the part in front is a source.
+func (d *decoder) pattern(c *Config, key, text string, most int, form string) {
 	parts := strings.Split(text, ".")
-	if len(parts) < least || len(parts) > least+1 || slices.Contains(parts, "") || strings.ContainsAny(text, " \t\r\n") {
+	if len(parts) > most || slices.Contains(parts, "") || strings.ContainsAny(text, " \t\r\n") {
 		d.fault(d.lineOf(key), key, "%q is no pattern: write %s", text, form)
 		return
 	}
-	if len(parts) == least+1 && !strings.Contains(parts[0], "*") {
+	if len(parts) == most && !strings.Contains(parts[0], "*") {
 		d.knownSource(c, key, parts[0])
 	}
 }

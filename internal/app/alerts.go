@@ -1,0 +1,97 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"firth/internal/event"
+	"firth/internal/lake"
+	"firth/internal/load"
+	"firth/internal/warehouse"
+)
+
+// alerter tells somebody what is wrong. *alert.Alerter is one. All methods but Run return at once.
+type alerter interface {
+	Run(ctx context.Context) error
+	RunEnded(r warehouse.Run)
+	Freshness(rows []warehouse.Freshness)
+	Sources(last map[string]time.Time)
+}
+
+// noAlerts is for a configuration that names nobody to tell.
+type noAlerts struct{}
+
+func (noAlerts) Run(ctx context.Context) error   { <-ctx.Done(); return nil }
+func (noAlerts) RunEnded(warehouse.Run)          {}
+func (noAlerts) Freshness([]warehouse.Freshness) {}
+func (noAlerts) Sources(map[string]time.Time)    {}
+
+// alertEvery is how often freshness and sources are looked at.
+const alertEvery = 5 * time.Second
+
+// watch tells the alerter how things are, again and again until ctx ends.
+func (w *worker) watch(ctx context.Context) error {
+	tick := time.NewTicker(alertEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		w.alerts.Freshness(w.freshness())
+		if last := w.lastCalls(ctx); len(last) > 0 {
+			w.alerts.Sources(last)
+		}
+	}
+}
+
+// freshness is how far every warehouse is.
+func (w *worker) freshness() []warehouse.Freshness {
+	rows := w.fleet.freshness()
+	if a := w.answer.Load(); a != nil {
+		rows = append(rows, a.loader.Freshness()...)
+	}
+	return rows
+}
+
+// lastCalls is when each configured source last sent something that is in the lake, which a restart does not change.
+func (w *worker) lastCalls(ctx context.Context) map[string]time.Time {
+	reader := w.fleet.reader.Load()
+	if reader == nil {
+		return nil
+	}
+	out := map[string]time.Time{}
+	for name := range w.cfg.Sources {
+		snap, err := reader.Snapshot(ctx, name)
+		if err != nil { // a table that is not there yet, or a lake that says itself what is wrong
+			continue
+		}
+		if last := lastReceived(snap); last != event.NoTime {
+			out[name] = time.UnixMicro(last)
+		}
+	}
+	return out
+}
+
+func lastReceived(snap *lake.Snapshot) int64 {
+	last := int64(event.NoTime)
+	for _, f := range snap.Files {
+		last = max(last, f.MaxReceived)
+	}
+	return last
+}
+
+// toldHistory tells of the runs that have ended, beside recording them.
+type toldHistory struct {
+	load.History
+	told func(warehouse.Run)
+}
+
+// RecordRun implements load.History.
+func (t toldHistory) RecordRun(ctx context.Context, r *warehouse.Run) error {
+	if r.State != warehouse.RunRunning {
+		t.told(*copyRun(r))
+	}
+	return t.History.RecordRun(ctx, r)
+}
