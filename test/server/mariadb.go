@@ -89,9 +89,8 @@ func ownMaria(t testing.TB, o mariaOptions) *Maria {
 type mariaOptions struct {
 	version string
 	conf    []string
-	tls     *Authority                   // nil: no certificate but what MariaDB makes by itself
-	host    string                       // that the certificate is for; empty: the address
-	data    func(f *folder) (dir string) // where the data folder is to lie; nil: in the server's folder
+	tls     *Authority // nil: no certificate but what MariaDB makes by itself
+	host    string     // that the certificate is for; empty: the address
 }
 
 func newMaria(t testing.TB, o mariaOptions) *Maria {
@@ -100,11 +99,7 @@ func newMaria(t testing.TB, o mariaOptions) *Maria {
 	f := newFolder(t, "KILL")
 	programs = f.reachable(t, programs)
 	m := &Maria{Version: o.version, Host: "127.0.0.1", Port: Port(t), t: t, count: new(atomic.Int64)}
-	parent := f.dir
-	if o.data != nil {
-		parent = o.data(f)
-	}
-	m.Dir = filepath.Join(parent, "data")
+	m.Dir = filepath.Join(f.dir, "data")
 	if err := os.Mkdir(m.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}

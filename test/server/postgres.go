@@ -86,7 +86,6 @@ type postgresOptions struct {
 	hba     []string                   // instead of passwords for everybody from the loopback interface
 	tls     *Authority                 // nil: no TLS
 	host    string                     // that the certificate is for; empty: the address
-	data    func(f *folder) string     // makes the data folder's parent elsewhere; nil: in the server's folder
 	fill    func(f *folder, to string) // makes the data folder instead of initdb
 }
 
@@ -96,9 +95,6 @@ func newPostgres(t testing.TB, o postgresOptions) *PG {
 	f := newFolder(t, "QUIT")
 	programs = f.reachable(t, programs)
 	pg := &PG{Version: o.version, Dir: filepath.Join(f.dir, "data"), Host: "127.0.0.1", Port: Port(t), t: t, count: new(atomic.Int64)}
-	if o.data != nil {
-		pg.Dir = filepath.Join(o.data(f), "data")
-	}
 	if o.tls != nil {
 		pg.CA = o.tls.File
 	}
