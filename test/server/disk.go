@@ -42,11 +42,9 @@ func newDisk(t testing.TB, f *folder, mib int) *Disk {
 		}
 	}
 	t.Cleanup(func() {
-		err := error(nil)
+		err := unix.Unmount(dir, unix.MNT_DETACH)
 		if sudo {
 			err = exec.Command("sudo", "-n", "umount", "-l", dir).Run()
-		} else {
-			err = unix.Unmount(dir, unix.MNT_DETACH)
 		}
 		if err = errors.Join(err, os.Remove(dir)); err != nil {
 			t.Error(err)

@@ -58,7 +58,7 @@ func (p *Proxy) Refuse(refuse bool) {
 	defer p.mu.Unlock()
 	switch {
 	case refuse && p.listen != nil:
-		p.listen.Close()
+		_ = p.listen.Close() // it may be closed already
 		p.listen = nil
 		p.cut()
 	case !refuse && p.listen == nil:

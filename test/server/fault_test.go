@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -20,7 +21,7 @@ func sink(t *testing.T) (addr string, got *atomic.Int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() { _ = l.Close() })
 	got = new(atomic.Int64)
 	go func() {
 		for {
@@ -92,7 +93,7 @@ func TestFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []net.Conn{c, other} {
-		if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("a connection that was cut ends with %v", err)
 		}
 	}

@@ -80,7 +80,7 @@ func TestMariaTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		db := sql.OpenDB(connector)
-		defer db.Close()
+		t.Cleanup(func() { _ = db.Close() })
 		err = db.PingContext(t.Context())
 		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
 			t.Errorf("with tls %q: %v", tls, err)
