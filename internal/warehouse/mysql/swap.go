@@ -1,0 +1,5 @@
+package mysql
+
+import "context"
+
+func (d *DB) finishSwaps(ctx context.Context, s session) error { return nil }
