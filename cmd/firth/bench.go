@@ -97,14 +97,18 @@ had piled up, against the door before and after.`,
 
 func benchLoadCommand() *cobra.Command {
 	return benchmark(&cobra.Command{
-		Use:     "load",
-		Short:   "Loading into typed tables that hold much, and into empty ones",
-		Example: "  firth bench load\n  firth bench load --rows 20000000 --drain 1h",
+		Use:   "load",
+		Short: "Loading into typed tables that hold much, and into empty ones; or into a Postgres, beside a bare COPY",
+		Long: `Measures the embedded warehouse's loader on tables that hold many rows and on empty ones. With --into it loads a lake into a Postgres
+instead, in schemas of its own that it leaves there, and copies the same rows by binary COPY alone in the same run.`,
+		Example: "  firth bench load\n  firth bench load --rows 20000000 --drain 1h\n  firth bench load --into postgres://me:secret@127.0.0.1/bench --events 1000000",
 	}, app.BenchLoad, func(o *app.BenchOptions, f *pflag.FlagSet) {
 		f.IntVar(&o.Rows, "rows", 2_000_000, "rows in the tables before the measuring")
 		f.IntVar(&o.Chunk, "chunk", 200_000, "rows that are loaded into either, each round")
 		f.IntVar(&o.Rounds, "rounds", 2, "rounds of both, in turn")
 		f.DurationVar(&o.Drain, "drain", 20*time.Minute, "how long one load may take")
+		f.StringVar(&o.Into, "into", "", "URL of a Postgres database without anything of value")
+		f.IntVar(&o.Events, "events", 1_000_000, "with --into: events of each round")
 	})
 }
 

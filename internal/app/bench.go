@@ -31,6 +31,7 @@ type BenchOptions struct {
 	Threads     int // of the engine that is the yardstick; 0: one a core
 	Dir         string
 	Only        []string // rows of ingest; empty: all
+	Into        string   // URL of a Postgres to load into; empty: the embedded warehouse
 	Config      string   // file with further lines for the servers' configuration
 	Output      string   // table or json
 	Stdout      io.Writer
@@ -135,6 +136,9 @@ func BenchLoad(ctx context.Context, o BenchOptions) error {
 	setup, _, err := o.setup(ctx)
 	if err != nil {
 		return err
+	}
+	if o.Into != "" {
+		return bench.LoadInto(ctx, bench.IntoOptions{Setup: setup, URL: o.Into, Events: o.Events, Rounds: o.Rounds})
 	}
 	return bench.LoadRate(ctx, bench.LoadOptions{Setup: setup, Rows: o.Rows, Chunk: o.Chunk, Rounds: o.Rounds, Drain: o.Drain})
 }

@@ -164,7 +164,7 @@ func TestBodiesDiffer(t *testing.T) {
 	seen := map[string]bool{}
 	const marker = `"messageId":"`
 	for salt := range uint64(2) {
-		bodies := NewBodies(50, salt)
+		bodies := NewBodies(50, salt, 0)
 		for range 200 {
 			text := string(bodies.Next(time.Now()))
 			for i := strings.Index(text, marker); i >= 0; i = strings.Index(text, marker) {

@@ -47,10 +47,13 @@ type corpus struct {
 	props  [][]property
 }
 
-func newCorpus(seed uint64) *corpus {
+func newCorpus(seed uint64) *corpus { return newCorpusOf(seed, eventNames) }
+
+// newCorpusOf is a corpus of so many different events.
+func newCorpusOf(seed uint64, kinds int) *corpus {
 	r := rand.New(rand.NewPCG(seed, 1))
-	c := &corpus{rand: r, events: rand.NewZipf(r, eventSkew, 4, eventNames-1)}
-	c.names = eventTitles(eventNames)
+	c := &corpus{rand: r, events: rand.NewZipf(r, eventSkew, 4, uint64(kinds-1))}
+	c.names = eventTitles(kinds)
 	pool := propertyPool()
 	for range c.names {
 		var own []property

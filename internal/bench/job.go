@@ -13,6 +13,8 @@ const (
 	RoleCopy  = "copy"  // CopyJob, MergeResult
 	RoleAsk   = "ask"   // AskJob, then an AskQuestion and an AskAnswer in turn
 	RolePlan  = "plan"  // PlanJob, PlanResult
+	RoleInto  = "into"  // IntoJob, IntoResult: the loader into a Postgres
+	RolePipe  = "pipe"  // IntoJob, IntoResult: the same rows by COPY alone
 )
 
 // FillJob is events to be brought into a lake by its own writer, as flushes do it, without a server.
@@ -26,6 +28,7 @@ type FillJob struct {
 	Start    time.Time // when the first event was received; later fills of a source begin later
 	Span     time.Duration
 	Salt     uint64 // makes the message ids differ from those of other fills
+	Kinds    int    // different events; 0: as many as the load generator sends
 }
 
 // FillResult is what a fill came to.
@@ -105,6 +108,24 @@ type PlanResult struct {
 	Metadata  int64           `json:"metadata_bytes"`
 }
 
+// IntoJob is a table of the lake to be loaded into a database of Postgres that has nothing of it yet.
+type IntoJob struct {
+	Data, Source string
+	URL          string
+	Temp         string // folder
+}
+
+// IntoResult is what a load, or the bare copy of its rows, came to.
+type IntoResult struct {
+	Calls  int64         `json:"calls"`
+	Rows   int64         `json:"rows"` // of all tables together
+	Bytes  int64         `json:"bytes"`
+	Tables int           `json:"tables"`
+	Took   time.Duration `json:"took_ns"`
+	CPU    time.Duration `json:"cpu_ns"`     // of this process, the database's not counted
+	Peak   int64         `json:"peak_bytes"` // largest resident set of this process
+}
+
 // Bodies makes bodies of batch calls, the same traffic that the load generator sends.
 type Bodies struct {
 	requests []*request
@@ -112,9 +133,14 @@ type Bodies struct {
 	next     int
 }
 
-// NewBodies makes bodies of batch events each. Fills that differ in salt have no message id in common.
-func NewBodies(batch int, salt uint64) *Bodies {
-	return &Bodies{requests: buildRequests("127.0.0.1:80", writeKey, max(2, batch), 16), patch: newPatcher(mix(salt + 1))}
+// NewBodies makes bodies of batch events each, of so many kinds (0: those of the load generator). Fills that differ in salt have no
+// message id in common.
+func NewBodies(batch int, salt uint64, kinds int) *Bodies {
+	c := newCorpus(corpusSeed)
+	if kinds > 0 {
+		c = newCorpusOf(corpusSeed, kinds)
+	}
+	return &Bodies{requests: requestsOf(c, "127.0.0.1:80", writeKey, max(2, batch), 16), patch: newPatcher(mix(salt + 1))}
 }
 
 // Next returns a new body sent at the given time. It is good until as many more have been asked for as there are templates.

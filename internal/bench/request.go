@@ -23,7 +23,10 @@ type places struct {
 
 // buildRequests makes the corpus into requests of batch events for POST /v1/track (batch 1) or /v1/batch, at least n of them.
 func buildRequests(host, key string, batch, n int) []*request {
-	c := newCorpus(corpusSeed)
+	return requestsOf(newCorpus(corpusSeed), host, key, batch, n)
+}
+
+func requestsOf(c *corpus, host, key string, batch, n int) []*request {
 	auth := base64.StdEncoding.EncodeToString([]byte(key + ":"))
 	n = max(n, corpusSize/batch)
 	out := make([]*request, 0, n)

@@ -60,7 +60,7 @@ type traffic struct {
 }
 
 func newTraffic(job bench.FillJob) *traffic {
-	return &traffic{job: job, bodies: bench.NewBodies(min(bodySize, max(2, job.PerFlush)), job.Salt), at: job.First}
+	return &traffic{job: job, bodies: bench.NewBodies(min(bodySize, max(2, job.PerFlush)), job.Salt, job.Kinds), at: job.First}
 }
 
 func (t *traffic) end() uint64 { return t.job.First + uint64(t.job.Events) }

@@ -27,6 +27,10 @@ func ServeRole(ctx context.Context, role string, in io.Reader, out io.Writer) er
 		return once(ctx, d, e, copySorted)
 	case bench.RolePlan:
 		return once(ctx, d, e, plan)
+	case bench.RoleInto:
+		return once(ctx, d, e, into)
+	case bench.RolePipe:
+		return once(ctx, d, e, pipe)
 	case bench.RoleAsk:
 		return ask(ctx, d, e)
 	}
