@@ -160,6 +160,14 @@ func (g *guarded) close() error {
 	return nil
 }
 
+// inner is the warehouse itself, for questions of what it can do.
+func inner(w Warehouse) Warehouse {
+	if g, ok := w.(*guarded); ok {
+		return g.Warehouse
+	}
+	return w
+}
+
 func cannot(what, name string) error {
 	return &warehouse.Error{Op: what, Object: name, Kind: warehouse.NotThere, Err: errors.New("this kind of warehouse cannot do it"), Hint: "load into a warehouse of another kind"}
 }

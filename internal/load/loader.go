@@ -237,9 +237,10 @@ func (l *Loader) findSources(ctx context.Context) bool {
 		}
 		schema := l.o.Rules.Schema(name)
 		s := &source{
-			walker: walker{o: &l.o, label: schema, rows: l.o.Rows},
+			walker: walker{o: &l.o, source: name, label: schema, rows: l.o.Rows},
 			pace:   &l.pace, marks: &l.marks, name: name, schema: schema, loadedThrough: event.NoTime,
 			session: l.newSession(runKind, l.o.Name+"/"+name),
+			begun:   l.connect != nil, // the runner has sessions of its own
 		}
 		l.sources[name] = s
 		l.names = append(l.names, name)
