@@ -49,7 +49,7 @@ func (d *DB) Catalogue(ctx context.Context, source string) ([]warehouse.Table, e
 	defer d.mu.Unlock()
 	var out []warehouse.Table
 	err := d.withSession(ctx, func(s session) error {
-		if err := d.finishSwaps(ctx, s); err != nil {
+		if err := d.settled(ctx, s); err != nil {
 			return err
 		}
 		var schemas []string

@@ -223,6 +223,16 @@ func sameKey(a, b, column string) string {
 	return fmt.Sprintf("%[1]s.%[3]s = %[2]s.%[3]s AND CAST(%[1]s.%[3]s AS BINARY) = CAST(%[2]s.%[3]s AS BINARY)", a, b, q)
 }
 
+// sameText compares a column byte by byte with a text whose collation may be another. It is put in terms of the column, so that its
+// index serves.
+func sameText(name string, c *column, other string) string {
+	if c.charset == "" { // no text
+		return "CAST(" + name + " AS CHAR) = CAST(" + other + " AS CHAR)"
+	}
+	return fmt.Sprintf("%s = CONVERT(%s USING %s) COLLATE %s AND CAST(CONVERT(%[1]s USING utf8mb4) AS BINARY) = CAST(CONVERT(%[2]s USING utf8mb4) AS BINARY)",
+		name, other, c.charset, c.collate)
+}
+
 // updateFromStage updates the rows that the stage has by its first column: NULL in the stage leaves what is stored (anew: takes its
 // place), received_at only grows.
 func updateFromStage(target, stage string, columns []string, anew bool) string {

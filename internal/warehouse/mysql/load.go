@@ -77,7 +77,7 @@ func (d *DB) write(ctx context.Context, op string, b *warehouse.Batch, replay bo
 func memory(b *warehouse.Batch) string { return b.Source + "\x00" + b.Schema }
 
 func (l *loading) run(ctx context.Context) error {
-	if err := l.db.finishSwaps(ctx, l.session); err != nil {
+	if err := l.db.settled(ctx, l.session); err != nil {
 		return err
 	}
 	if !l.replay {
@@ -390,7 +390,7 @@ func (d *DB) Prepare(ctx context.Context, source, schema string, list []*table.B
 	l := &loading{db: d, batch: b, now: d.now().UTC().Truncate(time.Microsecond), result: &warehouse.Result{Rows: map[string]int64{}}}
 	err := d.withSession(ctx, func(s session) error {
 		l.session = s
-		if err := d.finishSwaps(ctx, s); err != nil {
+		if err := d.settled(ctx, s); err != nil {
 			return err
 		}
 		if err := l.readTables(ctx); err != nil {

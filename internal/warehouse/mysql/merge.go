@@ -126,9 +126,9 @@ func (l *loading) compute(ctx context.Context, set *rowSet, source *relation, fr
 	for _, c := range set.columns[1:] {
 		list += ", i." + quote(c.name)
 	}
-	idColumn := "i." + quote(from.id)
-	statement := "SELECT " + list + " FROM " + qualified(l.batch.Schema, source.name) + " i JOIN " + idStage + " s ON " +
-		"CAST(" + idColumn + " AS BINARY) = CAST(s." + key + " AS BINARY) ORDER BY CAST(s." + key + " AS BINARY), i.received_at, CAST(i.id AS BINARY)"
+	// The calls are gone through once, and each looks its id up: that they have an index is not known.
+	statement := "SELECT " + list + " FROM " + qualified(l.batch.Schema, source.name) + " i STRAIGHT_JOIN " + idStage + " s ON " +
+		sameText("s."+key, set.columns[0], "i."+quote(from.id)) + " ORDER BY CAST(s." + key + " AS BINARY), i.received_at, CAST(i.id AS BINARY)"
 	values, into := make([]any, len(set.columns)), make([]any, len(set.columns))
 	for i := range values {
 		into[i] = &values[i]
