@@ -1,13 +1,16 @@
 package postgres_test
 
 import (
+	"context"
 	"database/sql"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"firth/internal/name"
+	"firth/internal/table"
 	"firth/internal/warehouse/postgres"
 	"firth/internal/warehouse/warehousetest"
 	"firth/test/server"
@@ -30,7 +33,7 @@ func fresh(t *testing.T, pg *server.PG) (url, database string) {
 // reader is a pool of connections of a reader.
 func reader(t *testing.T, pg *server.PG, database string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("pgx", pg.URL("postgres", "admin-secret", database)+"&timezone=UTC")
+	db, err := sql.Open("pgx", pg.URL("postgres", "admin-secret", database)+"&timezone=UTC&default_query_exec_mode=exec")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +43,7 @@ func reader(t *testing.T, pg *server.PG, database string) *sql.DB {
 
 func target(t *testing.T, url string, read *sql.DB) *warehousetest.Target {
 	db := open(t, url, postgres.Options{})
-	return &warehousetest.Target{
+	out := &warehousetest.Target{
 		Warehouse: db, Rules: name.Postgres(), DB: read,
 		Quote: func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` },
 		Reopen: func(t *testing.T) *warehousetest.Target {
@@ -49,7 +52,35 @@ func target(t *testing.T, url string, read *sql.DB) *warehousetest.Target {
 			}
 			return target(t, url, read)
 		},
+		// The server's texts have no NUL.
+		Unfit: func(v table.Value) string {
+			if v.Type == table.String && strings.Contains(v.Text, "\x00") {
+				return "nul_character"
+			}
+			return ""
+		},
 	}
+	out.User = func(t *testing.T, statements ...string) *warehousetest.Target {
+		conn := connect(t, url)
+		for _, s := range statements {
+			if _, err := conn.Exec(t.Context(), s); err != nil {
+				t.Fatalf("%s: %v", s, err)
+			}
+		}
+		return out
+	}
+	return out
+}
+
+// connect connects as whoever the url names, for as long as the test lasts.
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
 }
 
 // open opens a warehouse that is closed with the test.

@@ -24,6 +24,7 @@ type loading struct {
 	batch          *warehouse.Batch
 	now            time.Time
 	moves          bool // the position goes with the rows
+	replays        bool // rows may be in already
 	want           []wanted
 	blocked        blocked
 	result         *warehouse.Result
@@ -46,7 +47,7 @@ func (d *DB) load(ctx context.Context, op string, b *warehouse.Batch, run func(*
 		if err != nil {
 			return err
 		}
-		result, l.moves = l.result, op == "load"
+		result, l.moves, l.replays = l.result, op == "load", op == "replay"
 		return run(l, ctx)
 	})
 	if err != nil {
@@ -56,7 +57,8 @@ func (d *DB) load(ctx context.Context, op string, b *warehouse.Batch, run func(*
 }
 
 func (d *DB) newLoading(b *warehouse.Batch) (*loading, error) {
-	if reserved(b.Schema) || len(b.Schema) > maxName {
+	schema := schemaOf(b.Schema)
+	if reserved(schema) || len(schema) > maxName {
 		return nil, &warehouse.Error{
 			Op: "load", Object: b.Source, Kind: warehouse.BadName, Err: fmt.Errorf("the schema %q cannot be used", b.Schema),
 			Hint: "rename the source: _firth, information_schema and names that begin with pg_ are taken",
@@ -66,7 +68,7 @@ func (d *DB) newLoading(b *warehouse.Batch) (*loading, error) {
 		return nil, fmt.Errorf("the offset %d is beyond what the bookkeeping holds", b.To)
 	}
 	l := &loading{
-		db: d, source: b.Source, schema: b.Schema, batch: b, now: d.now(), blocked: blocked{},
+		db: d, source: b.Source, schema: schema, batch: b, now: d.now(), blocked: blocked{},
 		result: &warehouse.Result{Rows: map[string]int64{}},
 	}
 	if len(b.Tables)+len(b.Upserts)+len(b.Discards) == 0 {
@@ -105,6 +107,9 @@ func (l *loading) names() []string {
 	var out []string
 	for _, w := range l.tables() {
 		out = append(out, w.Name)
+		if origin, _ := origins(w.Name); origin != "" && l.replays {
+			out = append(out, origin)
+		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -200,9 +205,11 @@ func (l *loading) locked(ctx context.Context) (state, []*change, error) {
 	if err != nil || len(changes) > 0 {
 		return nil, changes, err
 	}
-	targets := make([]string, len(names))
-	for i, n := range names {
-		targets[i] = qualified(l.schema, n)
+	var targets []string
+	for _, n := range names {
+		if s[n].exists() {
+			targets = append(targets, qualified(l.schema, n))
+		}
 	}
 	if _, err := l.db.conn.Exec(ctx, lockTimeout(rowsLock)); err != nil {
 		return nil, nil, err
@@ -255,9 +262,12 @@ func (l *loading) write(ctx context.Context, s state) error {
 	w := &writer{loading: l, state: s}
 	for _, t := range l.want {
 		var err error
-		if t.upsert {
+		switch {
+		case t.upsert && l.replays:
+			err = w.recompute(ctx, t)
+		case t.upsert:
 			err = w.upsert(ctx, t)
-		} else {
+		default:
 			err = w.append(ctx, t)
 		}
 		if err != nil {

@@ -95,7 +95,7 @@ func (l *loading) retypeIn(ctx context.Context, c *change, g growth, toFloat boo
 	if _, err := d.conn.Exec(ctx, lockTables([]string{name}, "ACCESS EXCLUSIVE")); err != nil {
 		return 0, err
 	}
-	views, err := d.viewsOn(ctx, c.have.oid, g.column)
+	views, err := d.viewsOn(ctx, c.have.oid, []string{g.column})
 	if err != nil {
 		return 0, err
 	}
@@ -119,10 +119,10 @@ func (l *loading) retypeIn(ctx context.Context, c *change, g growth, toFloat boo
 	return listed, nil
 }
 
-// viewsOn reads the views that stand on a column, those first that others stand on. It is an obstacle where one belongs to a role that
+// viewsOn reads the views that stand on columns, those first that others stand on. It is an obstacle where one belongs to a role that
 // the login is no member of.
-func (d *DB) viewsOn(ctx context.Context, oid int64, columnName string) ([]*view, error) {
-	rows, err := d.conn.Query(ctx, viewsSQL, oid, columnName)
+func (d *DB) viewsOn(ctx context.Context, oid int64, columns []string) ([]*view, error) {
+	rows, err := d.conn.Query(ctx, viewsSQL, oid, columns)
 	if err != nil {
 		return nil, fmt.Errorf("read the views: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"firth/internal/event"
 	"firth/internal/table"
+	"firth/internal/warehouse"
 )
 
 // writer writes the rows of one transaction.
@@ -28,7 +29,7 @@ func (w *writer) append(ctx context.Context, t wanted) error {
 		return err
 	}
 	target := qualified(w.schema, t.Name)
-	how := stagingOf(target, r, p, t.scanned)
+	how := w.how(target, r, p, t)
 	if !how.needed {
 		n, err := w.copy(ctx, target, p)
 		w.result.Rows[t.Name] += n
@@ -38,12 +39,27 @@ func (w *writer) append(ctx context.Context, t wanted) error {
 	if err != nil {
 		return err
 	}
+	switch {
+	case t.discard && how.where != "":
+		how.where = notListed(target, staged)
+	case how.where != "":
+		how.where += " AND " + notTwice(staged, t.Columns[0].Name)
+	}
 	if err := w.listUnread(ctx, t.Batch, p, staged, how.where); err != nil {
 		return err
 	}
 	n, err := w.db.count(ctx, insertStaged(target, staged, p.names(), values, how.where))
 	w.result.Rows[t.Name] += n
 	return err
+}
+
+// how decides whether rows go straight into their table.
+func (w *writer) how(target string, r *relation, p *projection, t wanted) staging {
+	out := stagingOf(target, r, p, t.scanned)
+	if w.replays {
+		out.needed, out.where = true, notThere(target, t.Columns[0].Name, "")
+	}
+	return out
 }
 
 // copy streams rows into a relation whose columns have the forms of the projection.
@@ -155,12 +171,18 @@ func (w *writer) upsert(ctx context.Context, t wanted) error {
 }
 
 func (w *writer) merge(ctx context.Context, name, staged string, p *projection, values []string) error {
-	target, key := qualified(w.schema, name), quote(p.names()[0])
+	target := qualified(w.schema, name)
 	if update := updateStaged(target, staged, p.names(), values); update != "" {
 		if _, err := w.db.conn.Exec(ctx, update); err != nil {
 			return fmt.Errorf("update: %w", err)
 		}
 	}
+	return w.insertMissing(ctx, target, staged, p, values)
+}
+
+// insertMissing adds the staged rows whose id the table does not hold.
+func (w *writer) insertMissing(ctx context.Context, target, staged string, p *projection, values []string) error {
+	key := quote(p.names()[0])
 	where := "s." + key + " IS NOT NULL AND NOT EXISTS (SELECT FROM " + target + " AS t WHERE t." + key + " = " + values[0] + ")"
 	if _, err := w.db.conn.Exec(ctx, insertStaged(target, staged, p.names(), values, where)); err != nil {
 		return fmt.Errorf("insert: %w", err)
@@ -173,16 +195,15 @@ func (w *writer) list(ctx context.Context, discards []event.Discard) error {
 	if len(discards) == 0 {
 		return nil
 	}
-	found := w.unfit
-	t := wanted{Batch: discardsBatch(discards, w.now)}
+	found, before := w.unfit, w.result.Rows[warehouse.Discards]
+	t := wanted{Batch: discardsBatch(discards, w.now), discard: true}
 	var err error
 	if t.scanned, err = scan(t.Batch); err != nil {
 		return err
 	}
-	rows := w.result.Rows
-	w.result.Rows = map[string]int64{}
 	err = w.append(ctx, t)
-	w.result.Rows, w.unfit = rows, found
-	w.result.Discards += int64(len(discards))
+	w.unfit = found // nothing is listed of what is listed
+	w.result.Discards += w.result.Rows[warehouse.Discards] - before
+	delete(w.result.Rows, warehouse.Discards)
 	return err
 }

@@ -1,8 +1,8 @@
--- The views and materialized views that stand on column $2 of relation $1, and on those, deepest last.
+-- The views and materialized views that stand on the columns $2 of relation $1, and on those, deepest last.
 WITH RECURSIVE dependents AS (
     SELECT DISTINCT w.ev_class AS oid, 1 AS depth
     FROM pg_depend d
-    JOIN pg_attribute a ON a.attrelid = $1::oid AND a.attname = $2
+    JOIN pg_attribute a ON a.attrelid = $1::oid AND a.attname = ANY ($2)
     JOIN pg_rewrite w ON w.oid = d.objid
     WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1::oid AND d.refobjsubid = a.attnum
         AND w.ev_class <> $1::oid
