@@ -68,6 +68,8 @@ type projection struct {
 	place []int // by the batch's column: the place among names, or -1
 	stamp []int // places that take the time of the load
 	now   table.Value
+	// Of the batch's columns those that the table has with a type that is none of ours.
+	foreign map[int32]bool
 }
 
 // project leaves out the columns without a value, except the first, which is the id.
@@ -82,6 +84,13 @@ func (l *loading) project(t *table.Batch) *projection {
 	for i, c := range t.Columns {
 		stamp := c.Path == "" && c.Type == table.Timestamp && (c.Name == warehouse.UUIDTS || c.Name == warehouse.LoadedAt)
 		p.place[i] = -1
+		if r := l.tables[strings.ToLower(t.Name)]; r != nil && r.foreign(c.Name) {
+			if p.foreign == nil {
+				p.foreign = map[int32]bool{}
+			}
+			p.foreign[int32(i)] = true
+			continue
+		}
 		if (!used[i] && !stamp && i > 0) || c.Type == table.Null {
 			continue
 		}
@@ -106,6 +115,8 @@ func (l *loading) fill(a *appender, p *projection, t *table.Batch, row int) erro
 		at := p.place[c.Col]
 		switch {
 		case at < 0 && c.Value.Type == table.Null:
+		case at < 0 && p.foreign[c.Col]:
+			l.unfit = append(l.unfit, l.misfit(t, row, c))
 		case at < 0:
 			return fmt.Errorf("a value in column %s, which has no type", t.Columns[c.Col].Name)
 		case !validText(c.Value):

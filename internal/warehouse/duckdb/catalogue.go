@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	_ "embed"
 	"errors"
-	"fmt"
 
 	engine "github.com/duckdb/duckdb-go/v2"
 
@@ -20,6 +19,12 @@ var tablesSQL string
 
 //go:embed sql/catalogue.sql
 var catalogueSQL string
+
+//go:embed sql/gone.sql
+var goneSQL string
+
+//go:embed sql/users_columns.sql
+var usersColumnsSQL string
 
 // Positions returns how far each journal has been loaded for the source; a journal that is missing has not been begun.
 func (d *DB) Positions(ctx context.Context, source string) (map[string]warehouse.Position, error) {
@@ -46,9 +51,10 @@ func (d *DB) Positions(ctx context.Context, source string) (map[string]warehouse
 	return out, nil
 }
 
-// Catalogue returns the tables that loads have made for the source, with their columns in order.
+// Catalogue returns the tables that loads have made for the source and that are there, with the columns that they have, in order. A
+// column whose type is none of ours is table.Null.
 func (d *DB) Catalogue(ctx context.Context, source string) ([]warehouse.Table, error) {
-	rows, err := d.sql.QueryContext(ctx, catalogueSQL, source)
+	rows, err := d.sql.QueryContext(ctx, catalogueSQL, source, d.catalog)
 	if err != nil {
 		return nil, d.fail("read catalogue", source, err)
 	}
@@ -59,11 +65,7 @@ func (d *DB) Catalogue(ctx context.Context, source string) ([]warehouse.Table, e
 		if err = rows.Scan(&name, &c.Name, &kind, &c.Path); err != nil {
 			break
 		}
-		var ok bool
-		if c.Type, ok = table.ParseType(kind); !ok {
-			err = fmt.Errorf("table %s, column %s: unknown type %q", name, c.Name, kind)
-			break
-		}
+		c.Type = typeOf(kind)
 		if len(out) == 0 || out[len(out)-1].Name != name {
 			out = append(out, warehouse.Table{Name: name})
 		}

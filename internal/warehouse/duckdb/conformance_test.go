@@ -1,6 +1,7 @@
 package duckdb_test
 
 import (
+	"database/sql"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,6 +28,35 @@ func target(t *testing.T, path string) *warehousetest.Target {
 			}
 			return target(t, path)
 		},
+		// The file belongs to one process: a person has to wait until it is closed.
+		User: func(t *testing.T, statements ...string) *warehousetest.Target {
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			byHand(t, path, statements)
+			return target(t, path)
+		},
+		Lacks: map[string]string{
+			"a table of Segment's":          "Segment and RudderStack load into no DuckDB",
+			"a table of Segment's with ids": "Segment and RudderStack load into no DuckDB",
+		},
+	}
+}
+
+// byHand runs statements as the engine's own command line would.
+func byHand(t *testing.T, path string, statements []string) {
+	t.Helper()
+	db, err := sql.Open("duckdb", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"firth/internal/table"
 	"firth/internal/warehouse"
@@ -130,6 +131,111 @@ func mergeRows(schema, name string, columns []string) string {
 		b += " WHEN MATCHED THEN UPDATE SET " + strings.Join(set, ", ")
 	}
 	return b + " WHEN NOT MATCHED THEN INSERT (" + strings.Join(list, ", ") + ") VALUES (" + strings.Join(values, ", ") + ")"
+}
+
+// appendMissing inserts the rows of appended_data whose id, the first of the columns, the table does not hold.
+func appendMissing(schema, name string, columns []string) string {
+	list := quoted(columns)
+	key := quote(columns[0])
+	return "INSERT INTO " + qualified(schema, name) + " (" + list + ") SELECT " + list + " FROM appended_data AS s" +
+		" WHERE NOT EXISTS (SELECT 1 FROM " + qualified(schema, name) + " AS t WHERE t." + key + " = s." + key + ")"
+}
+
+// appendMissingDiscards inserts the discards of appended_data that are not listed, by all but the times.
+func appendMissingDiscards(schema string, columns []string) string {
+	list := quoted(columns)
+	var same []string
+	for _, c := range discardColumns {
+		if c.Type == table.String {
+			same = append(same, "t."+quote(c.Name)+" IS NOT DISTINCT FROM s."+quote(c.Name))
+		}
+	}
+	return "INSERT INTO " + qualified(schema, warehouse.Discards) + " (" + list + ") SELECT " + list + " FROM appended_data AS s" +
+		" WHERE NOT EXISTS (SELECT 1 FROM " + qualified(schema, warehouse.Discards) + " AS t WHERE " + strings.Join(same, " AND ") + ")"
+}
+
+func quoted(names []string) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = quote(n)
+	}
+	return strings.Join(out, ", ")
+}
+
+// recomputeRows brings those rows of users (accounts) whose ids are in appended_data to what identifies (groups) say: of each column
+// the last value that is not null, in the order of received_at and id. A column that no call has a value for stays as it is.
+func recomputeRows(schema, name, calls, key string, columns []table.Column, now time.Time) (string, error) {
+	stamp := literal(now.UTC().Format("2006-01-02 15:04:05.999999-07")) + "::TIMESTAMPTZ"
+	picked := []string{"c." + quote(key) + " AS id", "max(c.received_at) AS received_at"}
+	set := []string{"received_at = greatest(t.received_at, s.received_at)", "uuid_ts = " + stamp, "loaded_at = " + stamp}
+	names, values := []string{"id", "received_at", "uuid_ts", "loaded_at"}, []string{"s.id", "s.received_at", stamp, stamp}
+	for _, c := range columns {
+		kind, err := typeName(c.Type)
+		if err != nil {
+			return "", fmt.Errorf("column %s: %w", c.Name, err)
+		}
+		q := quote(c.Name)
+		picked = append(picked, "arg_max(TRY_CAST(c."+q+" AS "+kind+"), (c.received_at, c.id)) FILTER (WHERE TRY_CAST(c."+q+" AS "+kind+") IS NOT NULL) AS "+q)
+		set = append(set, q+" = coalesce(s."+q+", t."+q+")")
+		names, values = append(names, c.Name), append(values, "s."+q)
+	}
+	return "MERGE INTO " + qualified(schema, name) + " AS t USING (SELECT " + strings.Join(picked, ", ") + " FROM " + qualified(schema, calls) + " AS c" +
+		" WHERE c." + quote(key) + " IN (SELECT id FROM appended_data) GROUP BY c." + quote(key) + ") AS s ON t.id = s.id" +
+		" WHEN MATCHED THEN UPDATE SET " + strings.Join(set, ", ") +
+		" WHEN NOT MATCHED THEN INSERT (" + quoted(names) + ") VALUES (" + strings.Join(values, ", ") + ")", nil
+}
+
+// swapName is what a table is called while it is made, in the schema that it is for.
+const swapName = "_firth_swap"
+
+// swapTable makes a table anew from the one of the rebuild. Columns that people added keep their values by id; a row that is new has
+// the default.
+func swapTable(schema, rebuildSchema, name string, columns []table.Column, extra []extraColumn, exists bool) ([]string, error) {
+	create, err := createTable(schema, swapName, columns)
+	if err != nil {
+		return nil, err
+	}
+	var names, values, kept []string
+	for _, c := range columns {
+		names, values = append(names, c.Name), append(values, "r."+quote(c.Name))
+	}
+	for _, e := range extra {
+		create = strings.TrimSuffix(create, ")") + ", " + quote(e.name) + " " + e.kind
+		def := "NULL"
+		if e.def != "" {
+			def = "(" + e.def + ")"
+			create += " DEFAULT " + def
+		}
+		create += ")"
+		if e.lost {
+			continue
+		}
+		q := quote(e.name)
+		names, values = append(names, e.name), append(values, "CASE WHEN o.id IS NULL THEN "+def+" ELSE o."+q+" END")
+		kept = append(kept, "first("+q+") AS "+q)
+	}
+	fill := "INSERT INTO " + qualified(schema, swapName) + " (" + quoted(names) + ") SELECT " + strings.Join(values, ", ") + " FROM " + qualified(rebuildSchema, name) + " AS r"
+	if len(kept) > 0 {
+		fill += " LEFT JOIN (SELECT id, " + strings.Join(kept, ", ") + " FROM " + qualified(schema, name) + " GROUP BY id) AS o ON o.id = r.id"
+	}
+	statements := []string{create, fill}
+	if exists {
+		statements = append(statements, "DROP TABLE "+qualified(schema, name))
+	}
+	return append(statements, "ALTER TABLE "+qualified(schema, swapName)+" RENAME TO "+quote(name)), nil
+}
+
+// swapDiscards puts the discards of a rebuilt table in the place of those of the old one.
+func swapDiscards(schema, rebuildSchema, name string) []string {
+	var columns []string
+	for _, c := range discardColumns {
+		columns = append(columns, c.Name)
+	}
+	return []string{
+		"DELETE FROM " + qualified(schema, warehouse.Discards) + " WHERE table_name = " + literal(name),
+		"INSERT INTO " + qualified(schema, warehouse.Discards) + " (" + quoted(columns) + ") SELECT " + quoted(columns) +
+			" FROM " + qualified(rebuildSchema, warehouse.Discards) + " WHERE table_name = " + literal(name),
+	}
 }
 
 // eventColumns are the columns of lake.<source>, in order, with the type they have where there is no file yet.

@@ -60,13 +60,14 @@ type DB struct {
 
 	mu          sync.Mutex // held by whoever writes
 	writer      *sql.Conn
-	known       map[string]tables // schemas as they are committed, by name; forgotten when a load fails
-	texts       arena             // of the rows that are being appended
-	tended      time.Time         // of the last checkpoint while idle
-	views       map[string]string // the SQL of the lake's views as they are
-	dirty       bool              // something was committed since the last checkpoint
-	unsaved     int64             // bytes of rows committed since the last checkpoint
-	checkpoints atomic.Int64      // time that the last one took, in nanoseconds
+	known       map[string]tables   // schemas as they are committed, by name; forgotten when a load fails
+	notices     map[string][]string // by schema, for the result of the next load
+	texts       arena               // of the rows that are being appended
+	tended      time.Time           // of the last checkpoint while idle
+	views       map[string]string   // the SQL of the lake's views as they are
+	dirty       bool                // something was committed since the last checkpoint
+	unsaved     int64               // bytes of rows committed since the last checkpoint
+	checkpoints atomic.Int64        // time that the last one took, in nanoseconds
 
 	crew     *crew
 	attached atomic.Bool // connections begin in the file's database from then on
@@ -92,7 +93,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if err := makeFile(ctx, abs, o); err != nil {
 		return nil, openError(abs, err)
 	}
-	d := &DB{path: abs, catalog: strings.TrimSuffix(filepath.Base(abs), filepath.Ext(abs)), now: o.Now, options: o, known: map[string]tables{}, views: map[string]string{}}
+	d := &DB{path: abs, catalog: strings.TrimSuffix(filepath.Base(abs), filepath.Ext(abs)), now: o.Now, options: o, known: map[string]tables{}, notices: map[string][]string{}, views: map[string]string{}}
 	connector, err := engine.NewConnector("?"+o.settings().Encode(), d.begin)
 	if err != nil {
 		return nil, openError(abs, err)

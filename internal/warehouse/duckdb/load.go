@@ -21,6 +21,12 @@ type relation struct {
 	width int
 }
 
+// foreign tells a column that exists with a type that is none of ours.
+func (r *relation) foreign(column string) bool {
+	kind, ok := r.types[strings.ToLower(column)]
+	return ok && kind == table.Null
+}
+
 // tables are the tables of one schema by name in lower case.
 type tables map[string]*relation
 
@@ -30,17 +36,14 @@ type tables map[string]*relation
 func (d *DB) Load(ctx context.Context, b *warehouse.Batch) (r *warehouse.Result, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if slices.Contains(reserved, strings.ToLower(b.Schema)) || strings.EqualFold(b.Schema, d.catalog) || b.Schema == "" {
-		return nil, &warehouse.Error{
-			Op: "load", Object: b.Source, Kind: warehouse.BadName,
-			Err: fmt.Errorf("the schema %q is taken", b.Schema), Hint: "rename the source: " + strings.Join(reserved, ", ") + " are taken",
-		}
+	if err := d.checkSchema("load", b); err != nil {
+		return nil, err
 	}
 	l := &loading{db: d, batch: b, now: d.now().UTC().Truncate(time.Microsecond), result: &warehouse.Result{Rows: map[string]int64{}}}
 	defer func() { err = errors.Join(err, d.texts.trim(arenaKeep)) }()
 	err = l.addManyColumns(ctx)
 	if err == nil {
-		err = d.inTx(ctx, func() error { return l.run(ctx) })
+		err = l.transact(ctx, l.run)
 	}
 	if err != nil {
 		delete(d.known, b.Schema)
@@ -51,17 +54,41 @@ func (d *DB) Load(ctx context.Context, b *warehouse.Batch) (r *warehouse.Result,
 		}
 		return nil, err
 	}
-	if l.tables != nil {
-		d.known[b.Schema] = l.tables
+	if l.result.Duplicate {
+		return l.result, nil
 	}
-	d.dirty = d.dirty || !l.result.Duplicate
-	if d.unsaved += l.bytes; d.unsaved >= d.options.checkpointAt() {
-		// The rows are in, whatever becomes of this; an engine that fails here says so to the next who asks.
-		if err := d.checkpoint(ctx); err != nil && warehouse.KindOf(err) == warehouse.Broken {
-			return nil, err
-		}
+	if err := d.committed(ctx, l); err != nil {
+		return nil, err
 	}
 	return l.result, nil
+}
+
+// checkSchema refuses schemas that are not for sources.
+func (d *DB) checkSchema(op string, b *warehouse.Batch) error {
+	if slices.Contains(reserved, strings.ToLower(b.Schema)) || strings.EqualFold(b.Schema, d.catalog) || b.Schema == "" {
+		return &warehouse.Error{
+			Op: op, Object: b.Source, Kind: warehouse.BadName,
+			Err: fmt.Errorf("the schema %q is taken", b.Schema), Hint: "rename the source: " + strings.Join(reserved, ", ") + " are taken",
+		}
+	}
+	return nil
+}
+
+// committed remembers what a load did, and moves rows into the file when there are many. The rows are in, whatever becomes of that;
+// an engine that fails there says so to the next who asks.
+func (d *DB) committed(ctx context.Context, l *loading) error {
+	if l.tables != nil {
+		d.known[l.batch.Schema] = l.tables
+		l.result.Notices = append(d.notices[l.batch.Schema], l.result.Notices...)
+		delete(d.notices, l.batch.Schema)
+	}
+	d.dirty = true
+	if d.unsaved += l.bytes; d.unsaved >= d.options.checkpointAt() {
+		if err := d.checkpoint(ctx); err != nil && warehouse.KindOf(err) == warehouse.Broken {
+			return err
+		}
+	}
+	return nil
 }
 
 // loading is one load under way.
@@ -173,6 +200,9 @@ func (l *loading) prepare(ctx context.Context) error {
 		if known, err = l.readTables(ctx); err != nil {
 			return fmt.Errorf("read the schema %s: %w", l.batch.Schema, err)
 		}
+		if err := l.gone(ctx); err != nil {
+			return fmt.Errorf("compare the schema %s with the bookkeeping: %w", l.batch.Schema, err)
+		}
 	}
 	l.tables = maps.Clone(known)
 	if l.tables[warehouse.Discards] != nil {
@@ -216,10 +246,10 @@ func (l *loading) addManyColumns(ctx context.Context) error {
 	}
 	known, ok := l.db.known[l.batch.Schema]
 	if !ok {
-		var err error
-		if known, err = l.readTables(ctx); err != nil || len(known) == 0 {
+		if err := l.db.inTx(ctx, func() error { return l.prepare(ctx) }); err != nil {
 			return err
 		}
+		known = l.tables
 		l.db.known[l.batch.Schema] = known
 	}
 	for _, t := range batches {
@@ -260,7 +290,7 @@ func (l *loading) evolve(ctx context.Context, t *table.Batch) error {
 		case c.Type == table.Null: // no value yet, no column yet
 		case !ok:
 			added = append(added, c)
-		case have == c.Type:
+		case have == c.Type || have == table.Null: // the latter was made by a person: see misfit
 		case have == table.Integer && c.Type == table.Float:
 			if err := l.widen(ctx, t.Name, c); err != nil {
 				return fmt.Errorf("widen column %s: %w", c.Name, err)
@@ -300,7 +330,7 @@ func (l *loading) create(ctx context.Context, name string, columns []table.Colum
 		return err
 	}
 	if err := l.db.exec(ctx, statement); err != nil {
-		return fmt.Errorf("make table: %w", err)
+		return l.inPlace(ctx, name, fmt.Errorf("make table: %w", err))
 	}
 	r := &relation{types: make(map[string]table.Type, len(columns)), width: len(columns)}
 	for _, c := range columns {

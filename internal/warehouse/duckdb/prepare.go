@@ -32,5 +32,8 @@ func (d *DB) Prepare(ctx context.Context, source, schema string, tables []*table
 		return d.fail("prepare", source, err)
 	}
 	d.known[schema], d.dirty = l.tables, true
+	if len(l.result.Notices) > 0 {
+		d.notices[schema] = append(d.notices[schema], l.result.Notices...)
+	}
 	return nil
 }

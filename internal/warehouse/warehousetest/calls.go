@@ -12,20 +12,24 @@ import (
 	"firth/internal/warehouse"
 )
 
-// real loads calls as the loader does: shaped by a shaper that was restored from the catalogue.
-func (b *bench) real(calls ...*event.Call) *warehouse.Batch {
+// real loads calls as the loader does.
+func (b *bench) real(calls ...*event.Call) *warehouse.Result {
+	b.t.Helper()
+	return b.load(b.shaped(b.shaper(), calls...))
+}
+
+// shaper is a shaper that was restored from the catalogue.
+func (b *bench) shaper() load.Shaper {
 	b.t.Helper()
 	tables, err := b.Warehouse.Catalogue(b.t.Context(), b.source)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	shaper := load.Segment(b.Rules, event.ShapeOptions{})(b.source)
+	s := load.Segment(b.Rules, event.ShapeOptions{})(b.source)
 	for _, c := range tables {
-		shaper.Restore(c.Name, c.Columns)
+		s.Restore(c.Name, c.Columns)
 	}
-	shaped := b.shaped(shaper, calls...)
-	b.load(shaped)
-	return shaped
+	return s
 }
 
 // shaped is the batch that follows, made of the calls.

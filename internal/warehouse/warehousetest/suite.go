@@ -63,7 +63,7 @@ type behaviour struct {
 
 // Run runs the suite. open gives an empty warehouse each time, and closes it with the test.
 func Run(t *testing.T, open func(t *testing.T) *Target) {
-	for _, list := range [][]behaviour{basics, people, odds} {
+	for _, list := range [][]behaviour{basics, people, odds, users, replays, rebuilds} {
 		for _, c := range list {
 			t.Run(c.name, func(t *testing.T) {
 				b := &bench{Target: open(t), t: t, source: "production", schema: "production"}

@@ -8,4 +8,5 @@ FROM {{catalog}}._firth.runs;
 
 CREATE VIEW firth.schemas AS
 SELECT source, schema_name, table_name, column_name, type, path, ordinal, first_seen
-FROM {{catalog}}._firth.columns;
+FROM {{catalog}}._firth.columns
+WHERE NOT starts_with(schema_name, '_firth_rebuild_');
