@@ -411,3 +411,25 @@ func TestSentencesAreHarmless(t *testing.T) {
 		}
 	}
 }
+
+// The documents that docs/alerts.md shows are ones that are sent.
+func TestDocumentedMessages(t *testing.T) {
+	sent, err := os.ReadFile(filepath.Join("testdata", "messages.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "alerts.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := bytes.Split(doc, []byte("```json\n"))[1:]
+	if len(blocks) != 2 {
+		t.Fatalf("%d documents, want one that fires and one that is resolved", len(blocks))
+	}
+	for _, b := range blocks {
+		shown, _, _ := bytes.Cut(b, []byte("```"))
+		if !bytes.Contains(sent, shown) {
+			t.Errorf("no such message is sent:\n%s", shown)
+		}
+	}
+}

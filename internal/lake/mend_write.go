@@ -90,13 +90,13 @@ func (m *moved) place(name string) string {
 }
 
 // writeManifest writes what is live of a manifest for the new place; nil when nothing is.
-func (m *moved) writeManifest(c *catalog.Catalog, old iceberg.ManifestFile, at string, snapshot int64) (out iceberg.ManifestFile, err error) {
+func (m *moved) writeManifest(c *catalog.Catalog, old iceberg.ManifestFile, at string, snapshot int64) (iceberg.ManifestFile, error) {
 	specs := m.metadata.PartitionSpecs()
 	spec := specByID(specs, int(old.PartitionSpecID()))
 	if spec == nil {
 		return nil, fmt.Errorf("%s has the unknown partition spec %d", old.FilePath(), old.PartitionSpecID())
 	}
-	var entries []iceberg.ManifestEntry
+	var live []iceberg.ManifestEntry
 	for entry, err := range old.Entries(movedIO{c.IO(), m}, true) {
 		if err != nil {
 			return nil, err
@@ -110,29 +110,12 @@ func (m *moved) writeManifest(c *catalog.Catalog, old iceberg.ManifestFile, at s
 			return nil, err
 		}
 		of, number := entry.SnapshotID(), entry.SequenceNum()
-		entries = append(entries, iceberg.NewManifestEntry(iceberg.EntryStatusEXISTING, &of, &number, entry.FileSequenceNum(), d))
+		live = append(live, iceberg.NewManifestEntry(iceberg.EntryStatusEXISTING, &of, &number, entry.FileSequenceNum(), d))
 	}
-	if len(entries) == 0 {
+	if len(live) == 0 {
 		return nil, nil
 	}
-	err = writeFileTo(c.IO(), at, func(w io.Writer) error {
-		counted := &counter{w: w}
-		mw, err := iceberg.NewManifestWriter(m.metadata.Version(), counted, *spec, m.metadata.CurrentSchema(), snapshot)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if err := mw.Existing(e); err != nil {
-				return errors.Join(err, mw.Close())
-			}
-		}
-		if err := mw.Close(); err != nil {
-			return err
-		}
-		out, err = mw.ToManifestFile(at, counted.n)
-		return err
-	})
-	return out, err
+	return writeManifest(c.IO(), at, m.metadata, *spec, snapshot, manifestParts{existing: live})
 }
 
 func specByID(specs []iceberg.PartitionSpec, id int) *iceberg.PartitionSpec {
@@ -142,26 +125,6 @@ func specByID(specs []iceberg.PartitionSpec, id int) *iceberg.PartitionSpec {
 		}
 	}
 	return nil
-}
-
-// writeFileTo writes a file of the lake's metadata; its name is durable after the next Settle.
-func writeFileTo(io *catalog.FileIO, location string, write func(io.Writer) error) error {
-	w, err := io.Create(location)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(w), w.Close())
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
 }
 
 // relocatedFile describes a data file as before, at another place.

@@ -236,31 +236,9 @@ func (w *swapped) write() ([]iceberg.ManifestFile, error) {
 	return out, nil
 }
 
-func (w *swapped) manifest(existing []iceberg.ManifestEntry) (out iceberg.ManifestFile, err error) {
+func (w *swapped) manifest(existing []iceberg.ManifestEntry) (iceberg.ManifestFile, error) {
 	at := w.place(fmt.Sprintf("%s-m%d.avro", w.id, w.written))
 	w.written++
 	m := w.t.Metadata()
-	err = writeFileTo(w.s.l.catalog.IO(), at, func(to io.Writer) error {
-		counted := &counter{w: to}
-		mw, err := iceberg.NewManifestWriter(m.Version(), counted, m.PartitionSpec(), m.CurrentSchema(), w.snapshot)
-		if err != nil {
-			return err
-		}
-		for _, part := range []struct {
-			entries []iceberg.ManifestEntry
-			put     func(iceberg.ManifestEntry) error
-		}{{w.added, mw.Add}, {existing, mw.Existing}, {w.removed, mw.Delete}} {
-			for _, e := range part.entries {
-				if err := part.put(e); err != nil {
-					return errors.Join(err, mw.Close())
-				}
-			}
-		}
-		if err := mw.Close(); err != nil {
-			return err
-		}
-		out, err = mw.ToManifestFile(at, counted.n)
-		return err
-	})
-	return out, err
+	return writeManifest(w.s.l.catalog.IO(), at, m, m.PartitionSpec(), w.snapshot, manifestParts{w.added, existing, w.removed})
 }
