@@ -20,7 +20,7 @@ type chunk struct {
 const callOverhead = 256
 
 func size(c *event.Call) int {
-	return len(c.Properties) + len(c.Context) + len(c.Payload) + callOverhead
+	return len(c.Properties) + len(c.Context) + len(c.Payload) + len(c.Integrations) + callOverhead
 }
 
 // reader hands fn the calls of a journal with from <= offset < to, in any order.
@@ -54,7 +54,7 @@ func readChunk(ctx context.Context, read reader, log string, from, to uint64, ro
 
 // copyText gives a call text of its own, in one piece.
 func copyText(c *event.Call) {
-	buf := make([]byte, 0, len(c.Properties)+len(c.Context)+len(c.Payload))
+	buf := make([]byte, 0, len(c.Properties)+len(c.Context)+len(c.Payload)+len(c.Integrations))
 	own := func(b []byte) []byte {
 		if b == nil {
 			return nil
@@ -63,7 +63,7 @@ func copyText(c *event.Call) {
 		buf = append(buf, b...)
 		return buf[at:len(buf):len(buf)]
 	}
-	c.Properties, c.Context, c.Payload = own(c.Properties), own(c.Context), own(c.Payload)
+	c.Properties, c.Context, c.Payload, c.Integrations = own(c.Properties), own(c.Context), own(c.Payload), own(c.Integrations)
 }
 
 func (c *chunk) sort() {

@@ -73,6 +73,9 @@ func New(o Options) *Loader {
 
 // lock waits for the turn to use the warehouse and the sources. A turn is a chunk long, about.
 func (l *Loader) lock(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case l.gate <- struct{}{}:
 		return nil

@@ -140,7 +140,7 @@ func (r *Runner) round(ctx context.Context, began time.Time, alone bool) outcome
 	}}
 	loads := r.session.loads
 	err := p.run(ctx)
-	if r.l.lock(ctx) != nil {
+	if ended(ctx) || r.l.lock(ctx) != nil {
 		return outcome{}
 	}
 	defer r.l.unlock()

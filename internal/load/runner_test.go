@@ -3,7 +3,9 @@ package load_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,5 +194,200 @@ func TestAWarehouseThatHangsHoldsNothingUp(t *testing.T) {
 		}
 		stop()
 		stopFine()
+	})
+}
+
+func TestOneSourceThatFailsIsTriedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w, v := newFakeLake(), newRemote(), &fakeReaders{}
+		l.commit("a", journal, 10, calls(0, 10, 1)...)
+		l.commit("b", journal, 5, calls(0, 5, 1)...)
+		loads := map[string]int{}
+		w.setFail(func(b *warehouse.Batch) error {
+			loads[b.Source]++
+			if b.Source == "a" {
+				return &warehouse.Error{Op: "load", Object: "a.tracks", Kind: warehouse.Denied, Err: errors.New("permission denied for table tracks"), Hint: "GRANT ALL ON a.tracks TO firth"}
+			}
+			return nil
+		})
+		r := runner(l, w, v, schedule.Every(time.Hour))
+		stop := begin(t, r)
+		time.Sleep(10 * time.Minute)
+		l.commit("b", journal, 9, calls(5, 4, 1)...)
+		time.Sleep(40 * time.Minute)
+		c := r.State()
+		if c.State != state.Degraded || !strings.Contains(c.Error, "source a: load a.tracks: permission denied") || !strings.HasPrefix(c.Hint, "GRANT ALL ON a.tracks TO firth. Afterwards nothing has to be done: it is tried again by itself in ") {
+			t.Errorf("%+v", c)
+		}
+		wantIDs(t, w.loaded("b"), ids(calls(0, 5, 1)))
+		if n := loads["a"]; n < 10 || n > 20 {
+			t.Errorf("%d tries in 50 minutes", n)
+		}
+		time.Sleep(11 * time.Minute)
+		wantIDs(t, w.loaded("b"), ids(calls(0, 9, 1)))
+		w.setFail(nil)
+		time.Sleep(5*time.Minute + time.Second)
+		wantIDs(t, w.loaded("a"), ids(calls(0, 10, 1)))
+		if c := r.State(); c.State != state.OK {
+			t.Errorf("%+v", c)
+		}
+		stop()
+		got := v.history()
+		if len(got) < 3 || got[0] != "pg partial 10 source a: load a.tracks: permission denied for table tracks" || got[len(got)-1] != "pg success 20" {
+			t.Errorf("runs %q", got)
+		}
+		first := v.runs[v.order[0]]
+		if first.Hint != "GRANT ALL ON a.tracks TO firth" || !strings.HasPrefix(first.Notices[len(first.Notices)-1], "tried ") {
+			t.Errorf("%+v", first)
+		}
+	})
+}
+
+func TestAHistoryThatIsAwayIsWrittenLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w, v := newFakeLake(), newRemote(), &fakeReaders{}
+		r := runner(l, w, v, schedule.Every(5*time.Minute))
+		v.mu.Lock()
+		v.fail = errors.New("the warehouse is being opened again")
+		v.mu.Unlock()
+		stop := begin(t, r)
+		time.Sleep(time.Minute)
+		for i := range 3 {
+			l.commit("a", journal, uint64(10*i+10), calls(uint64(10*i), 10, 1)...)
+			time.Sleep(5 * time.Minute)
+		}
+		wantIDs(t, w.loaded("a"), ids(calls(0, 30, 1)))
+		v.mu.Lock()
+		v.fail, v.runs, v.order = nil, nil, nil
+		v.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		stop()
+		want := []string{"pg success 0", "pg success 20", "pg success 20", "pg success 20"}
+		got := v.history()
+		if diff := cmp.Diff(want, got[:min(4, len(got))]); diff != "" {
+			t.Errorf("runs differ (-want +got):\n%s\n%q", diff, got)
+		}
+	})
+}
+
+func TestALongBackFillIsSeenWhileItGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, v := newFakeLake(), &fakeReaders{}
+		w := &slowWarehouse{fakeWarehouse: newFakeWarehouse()}
+		w.pause.Store(int64(2 * time.Second))
+		l.commit("a", journal, 20_000, calls(0, 20_000, 1)...)
+		o := options(l, nil, nil)
+		o.Name, o.Warehouse, o.History, o.Rows = "pg", nil, v, 100
+		r := load.NewRunner(load.RunnerOptions{Loader: o, Schedule: schedule.Every(time.Hour), Open: func(context.Context) (load.Warehouse, error) { return w, nil }})
+		stop := begin(t, r)
+		time.Sleep(time.Minute)
+		v.mu.Lock()
+		seen := v.runs[v.order[0]]
+		writes := v.writes
+		v.mu.Unlock()
+		if seen.State != warehouse.RunRunning || seen.Tables["a.tracks"] < 2000 || seen.Load < 30*time.Second || writes < 5 || writes > 8 {
+			t.Errorf("written %d times: %+v", writes, seen)
+		}
+		if f := r.Freshness(); len(f) != 1 || f[0].PendingRows > 18_000 || f[0].PendingRows < 10_000 {
+			t.Errorf("%+v", f)
+		}
+		if s := r.Stats(); s.PendingRows == 0 || s.RowsPerSec < 10 || s.LastLoad.IsZero() {
+			t.Errorf("%+v", s)
+		}
+		// A load that does not end by itself in time is the warehouse's affair; the stop waits for the one that has begun.
+		w.pause.Store(0)
+		time.Sleep(time.Minute)
+		stop()
+		if diff := cmp.Diff([]string{"pg success 40000"}, v.history()); diff != "" {
+			t.Errorf("runs differ (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAnEndInTheMidstOfARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w, v := newFakeLake(), newRemote(), &fakeReaders{}
+		l.commit("a", journal, 100, calls(0, 100, 1)...)
+		o := options(l, nil, nil)
+		o.Name, o.Warehouse, o.History, o.Rows = "pg", nil, v, 30
+		n := 0
+		w.setFail(func(*warehouse.Batch) error {
+			if n++; n == 2 {
+				w.blocked = make(chan struct{})
+			}
+			return nil
+		})
+		r := load.NewRunner(load.RunnerOptions{Loader: o, Schedule: schedule.Every(time.Hour), Open: w.open})
+		stop := begin(t, r)
+		time.Sleep(time.Second)
+		stop()
+		if got := v.history(); len(got) != 1 || !strings.HasPrefix(got[0], "pg success ") || !slices.ContainsFunc(v.runs[v.order[0]].Notices, func(n string) bool { return strings.HasPrefix(n, "ended early") }) {
+			t.Errorf("runs %q", got)
+		}
+		w.blocked = nil
+		w.setFail(nil)
+		r = load.NewRunner(load.RunnerOptions{Loader: o, Open: w.open})
+		do(t, r, load.Order{})
+		wantIDs(t, w.loaded("a"), ids(calls(0, 100, 1)))
+	})
+}
+
+func TestOnDemand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w := newFakeLake(), newRemote()
+		l.commit("a", journal, 10, calls(0, 10, 1)...)
+		r := runner(l, w, nil, nil)
+		stop := begin(t, r)
+		time.Sleep(24 * time.Hour)
+		if c := r.State(); c.State != state.OK || w.opens != 0 {
+			t.Errorf("%+v, opened %d times", c, w.opens)
+		}
+		w.set(refused(), false)
+		report, err := r.Do(t.Context(), load.Order{}, nil)
+		if warehouse.KindOf(err) != warehouse.Down || report.Run.State != warehouse.RunFailure || report.Run.Hint != "start the server" {
+			t.Errorf("%+v, %v", report, err)
+		}
+		w.set(nil, false)
+		do(t, r, load.Order{})
+		wantIDs(t, w.loaded("a"), ids(calls(0, 10, 1)))
+		if w.closes != 1 {
+			t.Errorf("closed %d times", w.closes)
+		}
+		l.commit("a", journal, 20, calls(10, 10, 1)...)
+		time.Sleep(10 * time.Second)
+		if f := r.Freshness(); len(f) != 1 || f[0].PendingRows != 10 {
+			t.Errorf("%+v", f)
+		}
+		stop()
+	})
+}
+
+// TestFreshnessOfOthers stands with that of the embedded warehouse, and changes without it.
+func TestFreshnessOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w, v := newFakeLake(), newFakeWarehouse(), &fakeReaders{}
+		l.commit("a", journal, 10, calls(0, 10, 1)...)
+		var pending atomic.Int64
+		o := options(l, w, v)
+		o.Others = func() []warehouse.Freshness {
+			return []warehouse.Freshness{{Source: "a", Warehouse: "pg", PendingRows: pending.Load()}}
+		}
+		loader := load.New(o)
+		stop := run(t, loader)
+		for _, n := range []int64{10, 3} {
+			pending.Store(n)
+			time.Sleep(time.Second)
+			v.mu.Lock()
+			if f := v.freshness; len(f) != 2 || f[0].Warehouse != "local" || f[1].Warehouse != "pg" || f[1].PendingRows != n {
+				t.Errorf("%+v", f)
+			}
+			v.mu.Unlock()
+		}
+		if f := loader.Freshness(); len(f) != 1 {
+			t.Errorf("the loader's own: %+v", f)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
 	})
 }

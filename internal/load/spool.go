@@ -270,7 +270,7 @@ func appendCall(b []byte, c *event.Call) []byte {
 	for _, s := range [...]string{c.MessageID, c.Type, c.Event, c.UserID, c.AnonymousID} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))+1), s...)
 	}
-	for _, s := range [...][]byte{c.Properties, c.Context, c.Payload} {
+	for _, s := range [...][]byte{c.Properties, c.Context, c.Payload, c.Integrations} {
 		if s == nil {
 			b = append(b, 0)
 			continue
@@ -285,7 +285,7 @@ type decoder struct {
 	in    *bufio.Reader
 	log   string
 	call  event.Call
-	bytes [3][]byte
+	bytes [4][]byte
 	buf   []byte
 }
 
@@ -307,7 +307,7 @@ func (d *decoder) next() (*event.Call, error) {
 		}
 		*s, d.buf = string(text), text
 	}
-	for i, s := range [...]*[]byte{&d.call.Properties, &d.call.Context, &d.call.Payload} {
+	for i, s := range [...]*[]byte{&d.call.Properties, &d.call.Context, &d.call.Payload, &d.call.Integrations} {
 		text, err := d.text(d.bytes[i])
 		if err != nil {
 			return nil, noEOF(err)
