@@ -2,11 +2,16 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
+	"firth/internal/alert"
+	"firth/internal/config"
 	"firth/internal/event"
 	"firth/internal/lake"
 	"firth/internal/load"
+	"firth/internal/schedule"
+	"firth/internal/state"
 	"firth/internal/warehouse"
 )
 
@@ -16,22 +21,78 @@ type alerter interface {
 	RunEnded(r warehouse.Run)
 	Freshness(rows []warehouse.Freshness)
 	Sources(last map[string]time.Time)
+	// State says whether what is told arrives.
+	State() state.Component
 }
 
 // noAlerts is for a configuration that names nobody to tell.
 type noAlerts struct{}
 
 func (noAlerts) Run(ctx context.Context) error   { <-ctx.Done(); return nil }
+func (noAlerts) State() state.Component          { return state.Component{} }
 func (noAlerts) RunEnded(warehouse.Run)          {}
 func (noAlerts) Freshness([]warehouse.Freshness) {}
 func (noAlerts) Sources(map[string]time.Time)    {}
+
+// newAlerter makes what tells the web hook of the configuration.
+func newAlerter(cfg *config.Config, dir folders, log *slog.Logger) alerter {
+	if cfg.Alerts.Webhook == "" {
+		return noAlerts{}
+	}
+	o := alert.Options{
+		Webhook: string(cfg.Alerts.Webhook), StateFile: dir.alerts(), Log: log.With("component", "alerts"),
+		Lag: patience(cfg.Alerts.Lag), LagBy: map[string]time.Duration{},
+		Quiet: patience(cfg.Alerts.Quiet), QuietBy: map[string]time.Duration{},
+	}
+	for name, s := range cfg.Sources {
+		if s.Quiet != 0 {
+			o.QuietBy[name] = patience(s.Quiet)
+		}
+	}
+	now := time.Now()
+	for _, name := range cfg.Remote() {
+		w := cfg.Warehouses[name]
+		s, err := scheduleOf(&w)
+		switch {
+		case err != nil || s == nil || o.Lag == 0: // on demand it may be behind for as long as somebody likes
+			o.LagBy[name] = 0
+		default:
+			o.LagBy[name] = o.Lag + longestGap(s, now)
+		}
+	}
+	return alert.New(o)
+}
+
+// patience is how long the alerter waits; zero, for never, is what it never tells.
+func patience(p config.Patience) time.Duration {
+	if p == config.Never {
+		return 0
+	}
+	return time.Duration(p)
+}
+
+// gaps is how many runs ahead the longest gap of a schedule is looked for: weekends and nights are among them.
+const gaps = 200
+
+// longestGap is the longest time between two of the runs that come next.
+func longestGap(s schedule.Schedule, now time.Time) time.Duration {
+	var longest time.Duration
+	for range gaps {
+		next := s.Next(now)
+		if next.IsZero() {
+			break
+		}
+		longest, now = max(longest, next.Sub(now)), next
+	}
+	return longest
+}
 
 // alertEvery is how often freshness and sources are looked at.
 const alertEvery = 5 * time.Second
 
 // watch tells the alerter how things are, again and again until ctx ends.
-func (w *worker) watch(ctx context.Context) error {
-	tick := time.NewTicker(alertEvery)
+func (w *worker) watch(ctx context.Context, every time.Duration) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {

@@ -50,6 +50,7 @@ func (f folders) catalog() string   { return filepath.Join(f.root, "catalog.db")
 func (f folders) warehouse() string { return filepath.Join(f.root, "warehouse.duckdb") }
 func (f folders) socket() string    { return filepath.Join(f.root, "firth.sock") }
 func (f folders) control() string   { return filepath.Join(f.root, "control.sock") }
+func (f folders) alerts() string    { return filepath.Join(f.root, "alerts.json") }
 func (f folders) childPID() string  { return filepath.Join(f.root, "child.pid") }
 
 // warehouseTemp is where what is on its way to a warehouse that is a server lies meanwhile.

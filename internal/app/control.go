@@ -128,8 +128,10 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusConflict, "busy", err.Error(), "wait until it is done, or end it with Ctrl-C where it was started")
 		return
 	}
-	defer done()
-	c.carryOut(w, r, name, job, order)
+	c.carryOut(w, r, name, func(ctx context.Context, o lakeOrder, show func(progress)) (any, error) {
+		defer done() // before the outcome is told: who hears it may order again
+		return job(ctx, o, show)
+	}, order)
 }
 
 // begin notes that a job runs; the function it returns ends that.

@@ -52,8 +52,8 @@ type member struct {
 	pace     loadPace
 }
 
-func newFleet(cfg *config.Config, dir folders, log *slog.Logger, history *runHistory) *fleet {
-	return &fleet{cfg: cfg, dir: dir, log: log, kinds: serverKinds(), history: history, now: time.Now, lake: state.New("warehouses")}
+func newFleet(cfg *config.Config, dir folders, log *slog.Logger, kinds map[string]serverKind, history *runHistory) *fleet {
+	return &fleet{cfg: cfg, dir: dir, log: log, kinds: kinds, history: history, now: time.Now, lake: state.New("warehouses")}
 }
 
 // Run loads until ctx ends, and returns nil then.

@@ -212,7 +212,10 @@ func doLoad(ctx context.Context, name string, do func(context.Context, load.Orde
 		show(progress{Stage: stage, Done: p.Done, Total: p.Total, Unit: "rows"})
 	})
 	if err != nil && (r.Run.ID == "" || ctx.Err() != nil) {
-		return nil, explain(err)
+		if err = explain(err); hintOf(err) == "" {
+			err = hint(err, "firth check looks at every warehouse and says what is wrong; firth load --help has examples")
+		}
+		return nil, err
 	}
 	// A run that failed has a report too: what was loaded before is in.
 	report := reportOfLoad(name, &r.Run)

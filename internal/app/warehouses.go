@@ -32,11 +32,6 @@ type serverKind struct {
 	setup func(r *remote) (string, error)
 }
 
-// serverKinds are the kinds by type.
-func serverKinds() map[string]serverKind {
-	return map[string]serverKind{}
-}
-
 // kindOf is the kind of a warehouse, or an error where this build lacks it.
 func kindOf(kinds map[string]serverKind, r *remote) (serverKind, error) {
 	k, ok := kinds[r.Type]

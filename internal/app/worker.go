@@ -55,8 +55,12 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("800"), 0o600); err != nil {
 		log.Warn("the system may end the collecting half first when memory runs out", "error", err)
 	}
-	w := newWorker(cfg, dir, log)
-	l, err := listenSocket(ctx, dir.socket())
+	return newWorker(cfg, dir, log, serverKinds()).serve(ctx)
+}
+
+// serve listens on the socket and works until ctx ends.
+func (w *worker) serve(ctx context.Context) error {
+	l, err := listenSocket(ctx, w.dir.socket())
 	if err != nil {
 		return err
 	}
@@ -66,7 +70,7 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 	group.Go(func() error { return w.history.Run(ctx) })
 	group.Go(func() error { defer close(w.landed); return w.fleet.Run(ctx) })
 	group.Go(func() error { return w.alerts.Run(ctx) })
-	group.Go(func() error { return w.watch(ctx) })
+	group.Go(func() error { return w.watch(ctx, alertEvery) })
 	group.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve socket: %w", err)
@@ -78,7 +82,7 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 		err := w.run(ctx)
 		// The socket stays until the last rows are in, so that the parent sees what is going on.
 		err = errors.Join(err, srv.Close())
-		if rerr := os.Remove(dir.socket()); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
+		if rerr := os.Remove(w.dir.socket()); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}
 		return err
@@ -86,10 +90,10 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 	return group.Wait()
 }
 
-func newWorker(cfg *config.Config, dir folders, log *slog.Logger) *worker {
-	w := &worker{cfg: cfg, dir: dir, log: log, state: state.New("warehouse"), alerts: noAlerts{}, landed: make(chan struct{})}
+func newWorker(cfg *config.Config, dir folders, log *slog.Logger, kinds map[string]serverKind) *worker {
+	w := &worker{cfg: cfg, dir: dir, log: log, state: state.New("warehouse"), alerts: newAlerter(cfg, dir, log), landed: make(chan struct{})}
 	w.history = newRunHistory(log, func(r warehouse.Run) { w.alerts.RunEnded(r) })
-	w.fleet = newFleet(cfg, dir, log, w.history)
+	w.fleet = newFleet(cfg, dir, log, kinds, w.history)
 	w.list = w.newAPI(closedEngine{w.state})
 	return w
 }
@@ -166,7 +170,11 @@ func (w *worker) components() []state.Component {
 	if a := w.answer.Load(); a != nil {
 		list = append(list, a.loader.State(), integrity(a.reader.Damaged()))
 	}
-	return append(list, w.fleet.components()...)
+	list = append(list, w.fleet.components()...)
+	if c := w.alerts.State(); c.Name != "" {
+		list = append(list, c)
+	}
+	return list
 }
 
 func (w *worker) run(ctx context.Context) error {
