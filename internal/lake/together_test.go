@@ -188,108 +188,157 @@ func (j *rollJournal) count(r *Reader, snap *Snapshot, of rolled, dropped bool) 
 // TestEverythingAtOnce flushes, merges with both mergers, drops old days, expires, sweeps, scrubs, backs up and reads, all at once,
 // for FIRTH_LONG minutes, or ten seconds: every reader's count is right at every moment, and the end equals the input.
 func TestEverythingAtOnce(t *testing.T) {
-	length := 10 * time.Second
-	if testing.Short() {
-		length = 3 * time.Second
+	length := lengthOfTest(t)
+	e := newEnv(t)
+	e.o.Every, e.o.Sources = 50*time.Millisecond, []string{"production", "staging"}
+	l := mustOpen(t, e.o)
+	defer closeIt(t, l)
+	to := &together{
+		lakeEnv: e, l: l, journal: &rollJournal{start: time.Now(), grown: make(chan struct{})},
+		merger: l.Merger(MergeOptions{SmallEvery: 200 * time.Millisecond, LargeEvery: time.Second, SmallBytes: 200 << 10, LargeBytes: 2 << 20, Temp: t.TempDir()}),
+		tender: l.Tender(TendOptions{Every: 300 * time.Millisecond, Grace: 5 * time.Second, Keep: sweepKeep}),
 	}
-	if text := os.Getenv("FIRTH_LONG"); text != "" {
+	w := l.Writer(to.journal, to.journal)
+	to.run(w, length)
+	if _, err := to.tender.Expire(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	to.wantEnd()
+	m, s := to.merger.Stats(), to.tender.Stats()
+	t.Logf("%d events, %d flushes, %d counts; mergers %+v; tender %+v", to.journal.next.Load(), w.Stats().Flushes, to.counts.Load(), m, s)
+	if to.counts.Load() == 0 || m.Merges == 0 || s.DroppedFiles == 0 || w.Stats().Flushes < 3 || s.SweptFiles == 0 && length >= 10*time.Second {
+		t.Error("not everything was going on")
+	}
+}
+
+// lengthOfTest is how long everything goes on.
+func lengthOfTest(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("FIRTH_LONG")
+	switch {
+	case text != "":
 		minutes, err := strconv.ParseFloat(text, 64)
 		if err != nil {
 			t.Fatalf("FIRTH_LONG is to be a number of minutes: %v", err)
 		}
-		length = time.Duration(minutes * float64(time.Minute))
+		return time.Duration(minutes * float64(time.Minute))
+	case testing.Short():
+		return 3 * time.Second
+	default:
+		return 10 * time.Second
 	}
-	e := newEnv(t)
-	e.o.Every, e.o.Sources = 50*time.Millisecond, []string{"production", "staging"}
-	ctx := t.Context()
-	l, err := Open(ctx, e.o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeIt(t, l)
-	j := &rollJournal{start: time.Now(), grown: make(chan struct{})}
-	w := l.Writer(j, j)
-	merger := l.Merger(MergeOptions{SmallEvery: 200 * time.Millisecond, LargeEvery: time.Second, SmallBytes: 200 << 10, LargeBytes: 2 << 20, Temp: t.TempDir()})
-	tender := l.Tender(TendOptions{Every: 300 * time.Millisecond, Grace: 5 * time.Second, Keep: sweepKeep})
+}
 
-	work, stop := context.WithCancel(ctx) // of all but the writer
+// together is a lake at which everything goes on at once.
+type together struct {
+	*lakeEnv
+	l       *Lake
+	journal *rollJournal
+	merger  *Merger
+	tender  *Tender
+	counts  atomic.Int64 // of readers, all right
+}
+
+// run has events come in, and all else go on beside, for as long as is said; the writer ends last.
+func (to *together) run(w *Writer, length time.Duration) {
+	to.t.Helper()
+	work, stop := context.WithCancel(context.Background()) // of all but the writer
+	defer stop()
 	g, work := errgroup.WithContext(work)
-	g.Go(func() error { return merger.Run(work) })
-	g.Go(func() error { return tender.Run(work) })
-	// Retention by hand drops what has just been received, too; the sweeper of both is one.
-	loop(g, work, 700*time.Millisecond, func() error { _, err := tender.Expire(work, nil); return err })
-	loop(g, work, 3*time.Second, func() error { _, err := l.Backup(work, e.dir+"/backup", nil); return err })
-	var counts atomic.Int64
-	for i, source := range []string{"production", "production", "staging"} {
-		r := newReader(t, e)
-		of := rolledOnce
-		if source == "staging" {
-			of = rolledElse
-		}
-		if i == 0 {
-			g.Go(func() error {
-				return r.Scrub(work, 100<<20, func(err error) { t.Error(err) })
-			})
-		}
-		last := uint64(0) // owned by the loop
-		loop(g, work, 10*time.Millisecond, func() error {
-			snap, err := r.Snapshot(work, source)
-			if err != nil {
-				return err
-			}
-			if p := snap.Positions[testLog]; p < last {
-				return fmt.Errorf("%s: the position went back from %d to %d", source, last, p)
-			} else if last = p; p == 0 {
-				return nil
-			}
-			began := time.Now()
-			err = j.count(r, snap, of, false)
-			if errors.Is(err, ErrFileGone) && time.Since(began) > 4*time.Second {
-				return nil // longer than the grace: the machine was busy
-			}
-			if err != nil {
-				return fmt.Errorf("%s, snapshot %d: %w", source, snap.ID, err)
-			}
-			counts.Add(1)
-			return nil
-		})
-	}
-	writing, rest := context.WithCancel(ctx)
+	to.tend(g, work)
+	to.read(g, work)
+	writing, rest := context.WithCancel(context.Background())
 	defer rest()
 	wrote := make(chan error, 1)
 	go func() { wrote <- w.Run(writing) }()
 	for end := time.Now().Add(length); time.Now().Before(end) && work.Err() == nil; {
-		j.grow(10)
+		to.journal.grow(10)
 		sleep(work, 100*time.Millisecond)
 	}
 	stop()
 	if err := g.Wait(); err != nil {
-		t.Fatal(err)
+		to.t.Fatal(err)
 	}
 	rest()
 	if err := <-wrote; err != nil {
-		t.Fatal(err)
+		to.t.Fatal(err)
 	}
-	if _, err := tender.Expire(ctx, nil); err != nil {
-		t.Fatal(err)
+}
+
+// tend starts what changes the lake beside its writer, and backups.
+func (to *together) tend(g *errgroup.Group, work context.Context) {
+	g.Go(func() error { return to.merger.Run(work) })
+	g.Go(func() error { return to.tender.Run(work) })
+	// Retention by hand drops what has just been received, too; the sweeper of both is one.
+	loop(g, work, 700*time.Millisecond, func() error { _, err := to.tender.Expire(work, nil); return err })
+	loop(g, work, 3*time.Second, func() error { _, err := to.l.Backup(work, to.dir+"/backup", nil); return err })
+}
+
+// read starts the readers, one of which scrubs as well.
+func (to *together) read(g *errgroup.Group, work context.Context) {
+	for i, source := range []string{"production", "production", "staging"} {
+		r := newReader(to.t, to.lakeEnv)
+		if i == 0 {
+			g.Go(func() error {
+				return r.Scrub(work, 100<<20, func(err error) { to.t.Error(err) })
+			})
+		}
+		last := uint64(0) // owned by the loop
+		loop(g, work, 10*time.Millisecond, func() (err error) {
+			last, err = to.count(work, r, source, last)
+			return err
+		})
 	}
-	r := newReader(t, e)
-	for source, of := range map[string]rolled{"production": rolledOnce, "staging": rolledElse} {
-		snap, err := r.Snapshot(ctx, source)
+}
+
+// belongs says which of the calls belong to a source.
+func belongs(source string) rolled {
+	if source == "staging" {
+		return rolledElse
+	}
+	return rolledOnce
+}
+
+// count counts the rows of a source's present snapshot, and returns its position, which is not below the last.
+func (to *together) count(work context.Context, r *Reader, source string, last uint64) (uint64, error) {
+	snap, err := r.Snapshot(work, source)
+	if err != nil {
+		return last, err
+	}
+	p := snap.Positions[testLog]
+	if p < last {
+		return last, fmt.Errorf("%s: the position went back from %d to %d", source, last, p)
+	}
+	if p == 0 {
+		return p, nil
+	}
+	began := time.Now()
+	err = to.journal.count(r, snap, belongs(source), false)
+	if errors.Is(err, ErrFileGone) && time.Since(began) > 4*time.Second {
+		return p, nil // longer than the grace: the machine was busy
+	}
+	if err != nil {
+		return p, fmt.Errorf("%s, snapshot %d: %w", source, snap.ID, err)
+	}
+	to.counts.Add(1)
+	return p, nil
+}
+
+// wantEnd compares what is there in the end with what came in.
+func (to *together) wantEnd() {
+	to.t.Helper()
+	r := newReader(to.t, to.lakeEnv)
+	for _, source := range []string{"production", "staging"} {
+		snap, err := r.Snapshot(context.Background(), source)
 		if err != nil {
-			t.Fatal(err)
+			to.t.Fatal(err)
 		}
-		if err := j.count(r, snap, of, true); err != nil {
-			t.Errorf("in the end, %s: %v", source, err)
+		if err := to.journal.count(r, snap, belongs(source), true); err != nil {
+			to.t.Errorf("in the end, %s: %v", source, err)
 		}
-		if p := snap.Positions[testLog]; p+2*rollRecord < j.next.Load() {
-			t.Errorf("%s: the position is %d of %d", source, p, j.next.Load())
+		if p := snap.Positions[testLog]; p+2*rollRecord < to.journal.next.Load() {
+			to.t.Errorf("%s: the position is %d of %d", source, p, to.journal.next.Load())
 		}
-	}
-	m, s := merger.Stats(), tender.Stats()
-	t.Logf("%d events, %d flushes, %d counts; mergers %+v; tender %+v", j.next.Load(), w.Stats().Flushes, counts.Load(), m, s)
-	if counts.Load() == 0 || m.Merges == 0 || s.DroppedFiles == 0 || w.Stats().Flushes < 3 || s.SweptFiles == 0 && length >= 10*time.Second {
-		t.Error("not everything was going on")
 	}
 }
 

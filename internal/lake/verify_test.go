@@ -50,7 +50,7 @@ func flip(fs *disktest.FS, path string, step int, fn func(at int)) {
 	fs.SetContent(path, content)
 }
 
-func newReader(t *testing.T, e *lakeEnv) *Reader {
+func newReader(t testing.TB, e *lakeEnv) *Reader {
 	t.Helper()
 	r, err := openReader(context.Background(), e.o.Catalog, e.o.withDefaults().FS)
 	if err != nil {
