@@ -71,6 +71,10 @@ func (d *doing) rebuild(ctx context.Context, name string) (err error) {
 	if err != nil {
 		return err
 	}
+	if len(target) == 0 {
+		d.session.notice("nothing of " + name + " is loaded yet: there is nothing to make anew")
+		return nil
+	}
 	r.walker = &walker{
 		o: &d.l.o, source: name, label: r.s.schema + ".rebuild", rows: d.l.o.Rows,
 		call: func(c *event.Call) bool { return d.shapes(name, c.Type) && d.l.o.Wanted(c) },

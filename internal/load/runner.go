@@ -264,6 +264,13 @@ func (r *Runner) State() state.Component {
 // Freshness says how far each source is, as far as the warehouse last told.
 func (r *Runner) Freshness() []warehouse.Freshness { return r.l.fresh.get() }
 
+// Next is when the next run is due, sooner after a failure; zero: none is.
+func (r *Runner) Next() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status.next
+}
+
 // Stats say how the loads do.
 func (r *Runner) Stats() Stats {
 	r.l.pace.mu.Lock()

@@ -275,9 +275,9 @@ func TestALongBackFillIsSeenWhileItGoesOn(t *testing.T) {
 		l, v := newFakeLake(), &fakeReaders{}
 		w := &slowWarehouse{fakeWarehouse: newFakeWarehouse()}
 		w.pause.Store(int64(2 * time.Second))
-		l.commit("a", journal, 20_000, calls(0, 20_000, 1)...)
+		l.commit("a", journal, 4000, calls(0, 4000, 1)...)
 		o := options(l, nil, nil)
-		o.Name, o.Warehouse, o.History, o.Rows = "pg", nil, v, 100
+		o.Name, o.Warehouse, o.History, o.Rows = "pg", nil, v, 20
 		r := load.NewRunner(load.RunnerOptions{Loader: o, Schedule: schedule.Every(time.Hour), Open: func(context.Context) (load.Warehouse, error) { return w, nil }})
 		stop := begin(t, r)
 		time.Sleep(time.Minute)
@@ -285,20 +285,19 @@ func TestALongBackFillIsSeenWhileItGoesOn(t *testing.T) {
 		seen := v.runs[v.order[0]]
 		writes := v.writes
 		v.mu.Unlock()
-		if seen.State != warehouse.RunRunning || seen.Tables["a.tracks"] < 2000 || seen.Load < 30*time.Second || writes < 5 || writes > 8 {
+		if seen.State != warehouse.RunRunning || seen.Tables["a.tracks"] < 400 || seen.Load < 30*time.Second || writes < 5 || writes > 8 {
 			t.Errorf("written %d times: %+v", writes, seen)
 		}
-		if f := r.Freshness(); len(f) != 1 || f[0].PendingRows > 18_000 || f[0].PendingRows < 10_000 {
+		if f := r.Freshness(); len(f) != 1 || f[0].PendingRows > 3600 || f[0].PendingRows < 2000 {
 			t.Errorf("%+v", f)
 		}
-		if s := r.Stats(); s.PendingRows == 0 || s.RowsPerSec < 10 || s.LastLoad.IsZero() {
+		if s := r.Stats(); s.PendingRows == 0 || s.RowsPerSec < 5 || s.LastLoad.IsZero() {
 			t.Errorf("%+v", s)
 		}
-		// A load that does not end by itself in time is the warehouse's affair; the stop waits for the one that has begun.
 		w.pause.Store(0)
 		time.Sleep(time.Minute)
 		stop()
-		if diff := cmp.Diff([]string{"pg success 40000"}, v.history()); diff != "" {
+		if diff := cmp.Diff([]string{"pg success 8000"}, v.history()); diff != "" {
 			t.Errorf("runs differ (-want +got):\n%s", diff)
 		}
 	})
