@@ -41,6 +41,7 @@ func listening(t *testing.T) (address string, told func() []string) {
 }
 
 func TestRunThatFailsIsToldOnce(t *testing.T) {
+	t.Parallel()
 	hook, told := listening(t)
 	cfg, dir := seeded(t, 3, onePostgres+"alerts: { webhook: '"+hook+"' }\n")
 	s := &stand{path: dir.root + "/pg.duckdb"}
@@ -83,6 +84,7 @@ func (r *remembering) Sources(last map[string]time.Time) {
 }
 
 func TestAlerterIsToldHowThingsAre(t *testing.T) {
+	t.Parallel()
 	cfg, dir := seeded(t, 3, onePostgres)
 	s := &stand{path: dir.root + "/pg.duckdb"}
 	w, stop := serving(t, cfg, dir, s.kinds())
@@ -106,6 +108,7 @@ func TestAlerterIsToldHowThingsAre(t *testing.T) {
 }
 
 func TestPatienceGrowsWithTheSchedule(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		w    config.Warehouse

@@ -63,6 +63,7 @@ func writeConfig(t *testing.T, text string) string {
 }
 
 func TestCheckOfWarehouses(t *testing.T) {
+	t.Parallel()
 	path := writeConfig(t, checkedConfig)
 	var text, data bytes.Buffer
 	err := Check(t.Context(), CheckOptions{Config: path, Output: "text", Stdout: &text, kinds: checkedKinds()})
@@ -88,6 +89,7 @@ func TestCheckOfWarehouses(t *testing.T) {
 }
 
 func TestWarehouseThatDoesNotAnswerHoldsUpNothing(t *testing.T) {
+	t.Parallel()
 	cfg, err := config.Parse("firth.yaml", []byte("sources: { production: { write_key: key } }\nwarehouses:\n  silent: { type: postgres, url: 'postgres://h/d' }\n  well: { type: postgres, url: 'postgres://h/d' }\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +105,7 @@ func TestWarehouseThatDoesNotAnswerHoldsUpNothing(t *testing.T) {
 }
 
 func TestSetupPrintsStatementsAndNothingElse(t *testing.T) {
+	t.Parallel()
 	path := writeConfig(t, checkedConfig)
 	setup := func(name string) (string, error) {
 		var out bytes.Buffer
@@ -120,6 +123,7 @@ func TestSetupPrintsStatementsAndNothingElse(t *testing.T) {
 }
 
 func TestSchemasAreThoseOfTheSelectedSources(t *testing.T) {
+	t.Parallel()
 	cfg, err := config.Load(writeConfig(t, checkedConfig))
 	if err != nil {
 		t.Fatal(err)

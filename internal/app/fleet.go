@@ -26,6 +26,8 @@ type loadRunner interface {
 	Do(ctx context.Context, o load.Order, progress func(load.Progress)) (load.Report, error)
 	State() state.Component
 	Freshness() []warehouse.Freshness
+	// Next is when the next run is due; zero: none is.
+	Next() time.Time
 }
 
 // fleet keeps the warehouses that are servers in step with the lake, each by itself: one that is down, slow or refusing delays no
@@ -187,6 +189,8 @@ func (u *unable) Do(context.Context, load.Order, func(load.Progress)) (load.Repo
 func (u *unable) State() state.Component {
 	return state.Component{State: state.Failed, Error: u.err.Error(), Hint: hintOf(u.err)}
 }
+
+func (u *unable) Next() time.Time { return time.Time{} }
 
 func (u *unable) Freshness() []warehouse.Freshness { return nil }
 

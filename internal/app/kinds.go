@@ -6,6 +6,7 @@ import (
 	"firth/internal/config"
 	"firth/internal/load"
 	"firth/internal/name"
+	"firth/internal/warehouse"
 	"firth/internal/warehouse/mysql"
 	"firth/internal/warehouse/postgres"
 )
@@ -18,6 +19,10 @@ func serverKinds() map[string]serverKind {
 			open: func(ctx context.Context, r *remote) (load.Warehouse, error) {
 				return opened(postgres.Open(ctx, string(r.URL), r.postgres()))
 			},
+			check: func(ctx context.Context, r *remote) []warehouse.Finding {
+				return postgres.Check(ctx, string(r.URL), r.postgres(), r.schemas)
+			},
+			setup: func(r *remote) (string, error) { return postgres.Setup(string(r.URL), r.schemas) },
 		},
 		config.MySQL: {
 			rules: name.MySQL,

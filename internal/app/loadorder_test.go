@@ -10,6 +10,7 @@ import (
 )
 
 func TestMoments(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]string{
 		"2026-01-31":                "2026-01-31T00:00:00Z",
@@ -34,6 +35,7 @@ func TestMoments(t *testing.T) {
 }
 
 func TestOrdersThatMakeNoSense(t *testing.T) {
+	t.Parallel()
 	for _, o := range []LoadOptions{
 		{Output: "xml"},
 		{From: "soon"},
@@ -55,6 +57,7 @@ func TestOrdersThatMakeNoSense(t *testing.T) {
 }
 
 func TestLoadReports(t *testing.T) {
+	t.Parallel()
 	began := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 	var b strings.Builder
 	for _, run := range []warehouse.Run{

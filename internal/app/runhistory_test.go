@@ -58,6 +58,7 @@ func record(t *testing.T, h *runHistory, id, state string) {
 }
 
 func TestRunsAreHeldWhileTheHistoryIsClosed(t *testing.T) {
+	t.Parallel()
 	var told []string
 	h := newRunHistory(slog.New(slog.DiscardHandler), func(r warehouse.Run) { told = append(told, r.ID+" "+r.State) })
 	if err := h.EndRuns(t.Context(), "load", "pg", "it ended", "nothing", time.Now()); err != nil {
@@ -85,6 +86,7 @@ func TestRunsAreHeldWhileTheHistoryIsClosed(t *testing.T) {
 }
 
 func TestOldestHeldRunsAreForgotten(t *testing.T) {
+	t.Parallel()
 	h := newRunHistory(slog.New(slog.DiscardHandler), nil)
 	for i := range heldRuns + 50 {
 		record(t, h, strconv.Itoa(i), warehouse.RunSuccess)
@@ -99,6 +101,7 @@ func TestOldestHeldRunsAreForgotten(t *testing.T) {
 }
 
 func TestHistoryThatRefusesIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	h := newRunHistory(slog.New(slog.DiscardHandler), nil)
 	book := notebook{refuses: errors.New("the disk is full")}
 	h.attach(&book)

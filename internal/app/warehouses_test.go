@@ -183,6 +183,7 @@ func listed[T any](t *testing.T, dir folders, name string) []T {
 const onePostgres = "  pg: { type: postgres, url: 'postgres://firth:topsecret@db.example.com/analytics', every: 1s }\n"
 
 func TestServersAreLoadedBesideTheEmbeddedWarehouse(t *testing.T) {
+	t.Parallel()
 	cfg, dir := seeded(t, 20, onePostgres)
 	s := &stand{path: filepath.Join(t.TempDir(), "pg.duckdb")}
 	_, stop := serving(t, cfg, dir, s.kinds())
@@ -224,6 +225,7 @@ func TestServersAreLoadedBesideTheEmbeddedWarehouse(t *testing.T) {
 }
 
 func TestServerThatIsDownHarmsNobodyAndIsCaughtUp(t *testing.T) {
+	t.Parallel()
 	cfg, dir := seeded(t, 10, onePostgres+"  other: { type: postgres, url: 'postgres://h/d', every: 1s }\n")
 	good, bad := &stand{path: filepath.Join(t.TempDir(), "good.duckdb")}, &stand{path: filepath.Join(t.TempDir(), "bad.duckdb")}
 	bad.down.Store(true)
@@ -277,6 +279,7 @@ func TestServerThatIsDownHarmsNobodyAndIsCaughtUp(t *testing.T) {
 
 // TestEmbeddedWarehouseThatCannotBeOpened finds the warehouses that are servers at work all the same.
 func TestEmbeddedWarehouseThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
 	cfg, dir := seeded(t, 5, onePostgres)
 	if err := os.WriteFile(dir.warehouse(), bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
 		t.Fatal(err)
@@ -295,6 +298,7 @@ func TestEmbeddedWarehouseThatCannotBeOpened(t *testing.T) {
 }
 
 func TestLoadByHand(t *testing.T) {
+	t.Parallel()
 	cfg, dir := seeded(t, 12, "  pg: { type: postgres, url: 'postgres://firth:topsecret@db.example.com/analytics' }\n")
 	s := &stand{path: filepath.Join(t.TempDir(), "pg.duckdb")}
 	loads := func(o LoadOptions) (report loadReport, said string, err error) {
@@ -366,6 +370,7 @@ func TestLoadByHand(t *testing.T) {
 }
 
 func TestSchedulesInWords(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		w    config.Warehouse
 		want string
@@ -387,6 +392,7 @@ func TestSchedulesInWords(t *testing.T) {
 }
 
 func TestRudderStackNames(t *testing.T) {
+	t.Parallel()
 	r := &remote{name: "pg", Warehouse: config.Warehouse{Type: config.Postgres, Naming: "rudderstack"}}
 	if rules := r.rules(serverKind{rules: name.Postgres}); rules.Mode != name.RudderStack {
 		t.Error("the naming is Segment's")

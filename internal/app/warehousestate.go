@@ -9,7 +9,6 @@ import (
 	"firth/internal/api"
 	"firth/internal/config"
 	"firth/internal/event"
-	"firth/internal/schedule"
 	"firth/internal/state"
 	"firth/internal/warehouse"
 )
@@ -56,8 +55,8 @@ func (f *fleet) figures() []warehouseFigures {
 			}
 			w.LastState, w.LastStart, w.LastTook = run.State, unixSeconds(run.StartedAt), end.Sub(run.StartedAt).Seconds()
 		}
-		if next := f.next(m, now); next != nil {
-			w.NextRun = unixSeconds(*next)
+		if next := m.runner.Next(); !next.IsZero() {
+			w.NextRun = unixSeconds(next)
 		}
 		out = append(out, w)
 	}
@@ -65,28 +64,6 @@ func (f *fleet) figures() []warehouseFigures {
 }
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
-
-// next is when a member is due; nil: on demand.
-func (f *fleet) next(m *member, now time.Time) *time.Time {
-	if m.schedule == nil {
-		return nil
-	}
-	if n, ok := m.runner.(interface{ Next() time.Time }); ok {
-		if next := n.Next(); !next.IsZero() {
-			next = next.UTC()
-			return &next
-		}
-	}
-	next := schedule.First(m.schedule, now)
-	if run, ok := f.history.lastRun(m.name); ok {
-		next = m.schedule.Next(run.StartedAt)
-	}
-	if next.Before(now) {
-		next = now
-	}
-	next = next.UTC()
-	return &next
-}
 
 // warehouses tells how all warehouses are, the embedded one first.
 func (w *worker) warehouses() []api.Warehouse {
@@ -100,13 +77,12 @@ func (w *worker) warehouses() []api.Warehouse {
 	}
 	local.State, local.Error, local.Hint = c.State, c.Error, c.Hint
 	out := []api.Warehouse{local}
-	now := w.fleet.now()
 	members := w.fleet.all()
 	for _, m := range members {
 		c := m.component()
 		one := api.Warehouse{
 			Name: m.name, Type: m.Type, Schedule: scheduleText(&m.Warehouse), State: c.State, Error: c.Error, Hint: c.Hint,
-			NextRun: w.fleet.next(m, now), Freshness: apiFreshness(m.runner.Freshness()),
+			NextRun: optionalTime(m.runner.Next()), Freshness: apiFreshness(m.runner.Freshness()),
 		}
 		if run, ok := w.history.lastRun(m.name); ok {
 			one.LastRun = &api.WarehouseRun{ID: run.ID, State: run.State, StartedAt: run.StartedAt.UTC(), FinishedAt: optionalTime(run.FinishedAt), Rows: run.Rows}
