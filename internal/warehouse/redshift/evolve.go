@@ -54,10 +54,8 @@ func (l *loading) change(ctx context.Context, t *target) error {
 			return fmt.Errorf("take it over: %w", err)
 		}
 	}
-	for _, c := range t.widen {
-		if err := l.widen(ctx, t, c); err != nil {
-			return fmt.Errorf("widen column %s: %w", c.Name, err)
-		}
+	if err := l.widenAll(ctx, t); err != nil {
+		return err
 	}
 	for _, c := range t.add {
 		statement, err := addColumn(l.batch.Schema, t.name, c)
@@ -177,6 +175,27 @@ func (l *loading) adopt(ctx context.Context, t *target) error {
 		l.notice("%s has columns of types that are not written: %s; values for them are listed in %s", t.name, strings.Join(foreign, ", "), warehouse.Discards)
 	}
 	return l.record(ctx, t, columns)
+}
+
+// widenAll widens the columns that must be. Views that read them are made again.
+func (l *loading) widenAll(ctx context.Context, t *target) error {
+	if len(t.widen) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range t.widen {
+		names = append(names, c.Name)
+	}
+	views, err := l.db.putAside(ctx, l.batch.Schema, t.name, names...)
+	if err != nil {
+		return err
+	}
+	for _, c := range t.widen {
+		if err := l.widen(ctx, t, c); err != nil {
+			return fmt.Errorf("widen column %s: %w", c.Name, err)
+		}
+	}
+	return l.db.restore(ctx, views)
 }
 
 // widen turns an integer column into a float one and lists the values that change by it.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"firth/internal/name"
 	"firth/internal/object"
+	"firth/internal/table"
 	"firth/internal/warehouse/warehousetest"
 	"firth/test/server"
 )
@@ -55,7 +57,7 @@ func placeOn(t *testing.T, pg *server.PG, store *server.Store, connection string
 	t.Setenv("AWS_ACCESS_KEY_ID", store.AccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", store.SecretKey)
 	t.Setenv("AWS_SESSION_TOKEN", "")
-	db, err := sql.Open("pgx", connection)
+	db, err := sql.Open("pgx", connection+"&default_query_exec_mode=describe_exec") // tables change below it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +170,9 @@ func (s *stand) copy(ctx context.Context, statement string) error {
 	if err != nil {
 		return err
 	}
-	get := func(address string) (io.ReadCloser, error) { return store.Get(ctx, strings.TrimPrefix(address, store.String())) }
+	get := func(address string) (io.ReadCloser, error) {
+		return store.Get(ctx, strings.TrimPrefix(address, store.String()))
+	}
 	r, err := get(m[3])
 	if err != nil {
 		return err
@@ -217,10 +221,30 @@ func TestConformance(t *testing.T) {
 	warehousetest.Run(t, func(t *testing.T) *warehousetest.Target { return newPlace(t).target(Options{}) })
 }
 
-func (p *place) target(o Options) *warehousetest.Target {
-	d := p.open(o)
+func (p *place) target(o Options) *warehousetest.Target { return p.on(p.open(o), o) }
+
+// unfit is what Redshift cannot hold.
+func unfit(v table.Value) string {
+	switch f := v.Float64(); {
+	case v.Type == table.String && strings.Contains(v.Text, "\x00"):
+		return reasonNUL
+	case v.Type == table.String && len(v.Text) > longest:
+		return reasonLong
+	case v.Type == table.Float && (math.IsNaN(f) || math.IsInf(f, 0) || f != 0 && math.Abs(f) < smallest):
+		return reasonRange
+	}
+	return ""
+}
+
+func (p *place) on(d *DB, o Options) *warehousetest.Target {
 	return &warehousetest.Target{
-		Warehouse: d, Rules: narrow(), DB: p.sqlDB, Quote: quote,
+		Warehouse: d, Rules: narrow(), DB: p.sqlDB, Quote: quote, Unfit: unfit,
+		User: func(t *testing.T, statements ...string) *warehousetest.Target {
+			p.do(statements...)
+			return p.on(d, o)
+		},
+		Lacks:   map[string]string{warehousetest.LacksIndexes: "Redshift has none"},
+		Segment: map[string]string{"id": "varchar(512)", "received_at": "timestamp", "uuid_ts": "timestamp", "loaded_at": "timestamp", "s": "varchar(512)"},
 		Reopen: func(t *testing.T) *warehousetest.Target {
 			if err := d.Close(); err != nil {
 				t.Fatal(err)

@@ -173,11 +173,12 @@ func (w *swapping) shape(ctx context.Context, rel, fresh *relation) (views []vie
 			continue
 		}
 		if have != nil {
-			if views == nil {
-				if views, err = w.db.putAside(ctx, schema, rel.name); err != nil {
-					return nil, err
-				}
+			// A view that was put aside for an earlier column is not there to be found again.
+			aside, err := w.db.putAside(ctx, schema, rel.name, have.name)
+			if err != nil {
+				return nil, err
 			}
+			views = append(views, aside...)
 			if err := w.db.run(ctx, dropColumn(schema, rel.name, have.name)); err != nil {
 				return nil, fmt.Errorf("column %s: %w", c.name, err)
 			}

@@ -21,9 +21,10 @@ JOIN pg_catalog.pg_class v ON v.oid = r.ev_class
 JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace
 WHERE v.relkind = 'v' AND d.refobjid <> v.oid AND d.refobjid IN (SELECT t.oid FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace s ON s.oid = t.relnamespace WHERE s.nspname = `
 
-// putAside drops the views that depend on a table, those of views first, and returns them in the order in which they can be made again.
-func (d *DB) putAside(ctx context.Context, schema, name string) ([]view, error) {
-	views, err := d.dependents(ctx, schema, name, map[string]bool{})
+// putAside drops the views that depend on columns of a table, those of views first, and returns them in the order in which they can be
+// made again.
+func (d *DB) putAside(ctx context.Context, schema, name string, columns ...string) ([]view, error) {
+	views, err := d.dependents(ctx, schema, name, map[string]bool{}, columns...)
 	if err != nil {
 		return nil, fmt.Errorf("look for views of it: %w", err)
 	}
@@ -35,9 +36,14 @@ func (d *DB) putAside(ctx context.Context, schema, name string) ([]view, error) 
 	return views, nil
 }
 
-// dependents lists views so that each comes after those that it reads.
-func (d *DB) dependents(ctx context.Context, schema, name string, seen map[string]bool) ([]view, error) {
-	r, err := d.exec(ctx, viewsOf+literal(schema)+" AND t.relname = "+literal(name)+") ORDER BY 2, 3")
+// dependents lists views so that each comes after those that it reads; those of the columns, or of the whole relation where none is
+// named.
+func (d *DB) dependents(ctx context.Context, schema, name string, seen map[string]bool, columns ...string) ([]view, error) {
+	of := ""
+	if len(columns) > 0 {
+		of = " AND (d.refobjsubid = 0 OR d.refobjsubid IN (SELECT a.attnum FROM pg_catalog.pg_attribute a WHERE a.attrelid = d.refobjid AND a.attname IN (" + literals(columns) + ")))"
+	}
+	r, err := d.exec(ctx, viewsOf+literal(schema)+" AND t.relname = "+literal(name)+")"+of+" ORDER BY 2, 3")
 	if err != nil {
 		return nil, err
 	}
