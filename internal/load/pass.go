@@ -35,7 +35,6 @@ type pass struct {
 	all    []*source
 	runs   []*passing       // those that are not through
 	failed map[string]error // by source
-	rows   int64
 }
 
 // passing is a source in a pass.

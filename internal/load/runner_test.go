@@ -220,9 +220,11 @@ func TestOneSourceThatFailsIsTriedAlone(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		wantIDs(t, w.loaded("b"), ids(calls(0, 5, 1)))
+		w.mu.Lock()
 		if n := loads["a"]; n < 10 || n > 20 {
 			t.Errorf("%d tries in 50 minutes", n)
 		}
+		w.mu.Unlock()
 		time.Sleep(11 * time.Minute)
 		wantIDs(t, w.loaded("b"), ids(calls(0, 9, 1)))
 		w.setFail(nil)
