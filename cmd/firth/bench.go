@@ -66,12 +66,14 @@ func benchFreshCommand() *cobra.Command {
 		Use:   "fresh",
 		Short: "From the call to the row that SQL shows, under paced load",
 		Long: `Puts paced load on a server, sends a marked call twenty times a second beside it, and asks by SQL all the while for the newest one that
-is a row: in its typed table, and in the view of the lake. What is printed runs from the call to the end of the look that saw it.`,
-		Example: "  firth bench fresh\n  firth bench fresh --rate 5000 --duration 2m",
+is a row: in its typed table, and in the view of the lake. What is printed runs from the call to the end of the look that saw it.
+With --into it also loads a Postgres every two seconds, and looks there.`,
+		Example: "  firth bench fresh\n  firth bench fresh --rate 5000 --duration 2m\n  firth bench fresh --rate 500 --into postgres://me:secret@127.0.0.1/bench",
 	}, app.BenchFresh, func(o *app.BenchOptions, f *pflag.FlagSet) {
 		f.IntSliceVar(&o.Rates, "rate", []int{500, 5000}, "events a second, a run each")
 		f.IntVar(&o.Batch, "batch", 0, "events a request (default: 1 up to 1,000 events a second, 20 beyond)")
 		f.DurationVar(&o.Warmup, "warmup", 10*time.Second, "load before the probes begin")
+		f.StringVar(&o.Into, "into", "", "URL of a Postgres database without anything of value")
 		f.DurationVar(&o.Duration, "duration", 30*time.Second, "measured time of each run")
 		servers(o, f)
 	})

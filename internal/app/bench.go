@@ -96,7 +96,7 @@ func BenchFresh(ctx context.Context, o BenchOptions) error {
 	}
 	return bench.Fresh(ctx, bench.FreshOptions{
 		Setup: setup, Rates: o.Rates, Batch: o.Batch, Connections: o.Connections,
-		Warmup: o.Warmup, Duration: o.Duration, Every: 50 * time.Millisecond, Drain: o.Drain, Config: config,
+		Warmup: o.Warmup, Duration: o.Duration, Every: 50 * time.Millisecond, Drain: o.Drain, Config: config, Into: o.Into,
 	})
 }
 

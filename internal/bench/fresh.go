@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -22,7 +23,15 @@ type FreshOptions struct {
 	Every       time.Duration // between two probes
 	Drain       time.Duration // how long to wait for all rows at the end
 	Config      string        // further lines of the server's configuration
+	// Into is the URL of a Postgres, without a schema of the benchmark's source, that the server loads every two seconds; "": none.
+	Into string
 }
+
+// remoteEvery is how often the server loads the Postgres, remoteGoal the wanted p99 from call to row there in milliseconds.
+const (
+	remoteEvery = 2 * time.Second
+	remoteGoal  = 6000
+)
 
 // freshGoals are the wanted p99 from call to typed row by rate, in milliseconds.
 func freshGoal(rate int) *Goal {
@@ -71,6 +80,19 @@ func (b *bench) fresh(ctx context.Context, o FreshOptions, rate int, out *Outcom
 		return err
 	}
 	defer func() { err = errors.Join(err, removeAll(dir)) }()
+	var remote func(context.Context, string) (int64, error)
+	if o.Into != "" {
+		conn, err := emptied(ctx, o.Into)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+		remote = func(ctx context.Context, sql string) (n int64, err error) {
+			err = conn.QueryRow(ctx, sql).Scan(&n)
+			return n, err
+		}
+		o.Config += fmt.Sprintf("warehouses:\n  remote: { type: postgres, url: %q, every: %s }\n", o.Into, remoteEvery)
+	}
 	s, err := b.startServer(ctx, serving{dir: dir, config: o.Config})
 	if err != nil {
 		return err
@@ -92,7 +114,7 @@ func (b *bench) fresh(ctx context.Context, o FreshOptions, rate int, out *Outcom
 		Addr: s.addr, Key: writeKey, Connections: o.Connections, Batch: batch, Rate: max(1, rate/batch),
 		Warmup: o.Warmup, Duration: o.Duration, Salt: b.runs,
 	}
-	p := &prober{server: s, every: o.Every, look: lookEvery, lake: lookLake}
+	p := &prober{server: s, every: o.Every, look: lookEvery, lake: lookLake, remote: remote}
 	var result RunResult
 	loading, stop := context.WithCancel(ctx)
 	defer stop()
@@ -124,14 +146,32 @@ func (b *bench) fresh(ctx context.Context, o FreshOptions, rate int, out *Outcom
 	return b.settle(ctx, s, result.Generator.Accepted+p.sent(), o.Drain, what, out)
 }
 
+// emptied connects to a Postgres in which nothing is left of an earlier run.
+func emptied(ctx context.Context, url string) (*pgx.Conn, error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the Postgres: %w", err)
+	}
+	if _, err := conn.Exec(ctx, "DROP SCHEMA IF EXISTS _firth, "+sourceName+" CASCADE"); err != nil {
+		return nil, errors.Join(fmt.Errorf("clear the Postgres: %w", err), conn.Close(ctx))
+	}
+	return conn, nil
+}
+
 // freshFindings adds what the probes of one rate saw.
 func (o *Outcome) freshFindings(rate int, p *prober, r RunResult) {
-	for place, name := range []string{inTyped: "typed row", inLake: "lake row"} {
+	for place, name := range []string{inTyped: "typed row", inLake: "lake row", inRemote: "row in Postgres"} {
+		if place == inRemote && p.remote == nil {
+			continue
+		}
 		call, answer := p.delays(place)
 		at := count(float64(rate)) + "/s, call to " + name
 		goal := (*Goal)(nil)
-		if place == inTyped {
+		switch place {
+		case inTyped:
 			goal = freshGoal(rate)
+		case inRemote:
+			goal = atMost(remoteGoal)
 		}
 		o.addTime(at+", p50", call.quantile(0.5), 0, nil)
 		o.addTime(at+", p95", call.quantile(0.95), 0, nil)

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The marked event, and where its rows are seen: a table of its own, and the view of the lake.
+// The marked event, and where its rows are seen: a table of its own, here and in another warehouse, and the view of the lake.
 const (
 	probeEvent = "Bench Probe"
 	probeTyped = "SELECT CAST(max(user_id) AS BIGINT) FROM " + sourceName + ".bench_probe"
@@ -27,22 +27,26 @@ type prober struct {
 	every  time.Duration // between two events
 	look   time.Duration // between two looks at the typed table
 	lake   time.Duration // between two looks at the lake
+	// remote asks another warehouse for the greatest number; nil: there is none.
+	remote func(ctx context.Context, sql string) (int64, error)
 
 	mu     sync.Mutex
 	probes []probe // number i+1
-	looks  [2]histogram
+	looks  [placeCount]histogram
 }
 
 // probe is one marked event: when it was called, answered, and first seen as a row.
 type probe struct {
 	called, answered time.Time
-	seen             [2]time.Time // by place
+	seen             [placeCount]time.Time
 }
 
 // The places where a probe is looked for.
 const (
 	inTyped = iota
 	inLake
+	inRemote
+	placeCount
 )
 
 // run probes until sending ends and then until all have been seen, or ctx ends.
@@ -54,12 +58,17 @@ func (p *prober) run(ctx, sending context.Context) error {
 		if err := p.send(gctx, sending); err != nil {
 			return err
 		}
-		_, err := poll(gctx, 10*time.Millisecond, time.Hour, func() (bool, error) { return p.unseen(inTyped)+p.unseen(inLake) == 0, nil })
+		_, err := poll(gctx, 10*time.Millisecond, time.Hour, func() (bool, error) {
+			return p.unseen(inTyped)+p.unseen(inLake)+p.unseen(inRemote) == 0, nil
+		})
 		done()
 		return err
 	})
-	g.Go(func() error { return p.watch(gctx, inTyped, probeTyped, p.look) })
-	g.Go(func() error { return p.watch(gctx, inLake, probeLake, p.lake) })
+	g.Go(func() error { return p.watch(gctx, inTyped, probeTyped, p.look, p.server.count) })
+	g.Go(func() error { return p.watch(gctx, inLake, probeLake, p.lake, p.server.count) })
+	if p.remote != nil {
+		g.Go(func() error { return p.watch(gctx, inRemote, probeTyped, p.look, p.remote) })
+	}
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -115,13 +124,13 @@ func (p *prober) one(ctx context.Context) error {
 }
 
 // watch looks every so often for the greatest number. A table that is not there yet holds no rows.
-func (p *prober) watch(ctx context.Context, place int, sql string, every time.Duration) error {
+func (p *prober) watch(ctx context.Context, place int, sql string, every time.Duration, ask func(context.Context, string) (int64, error)) error {
 	_, err := poll(ctx, every, time.Hour, func() (bool, error) {
 		if p.unseen(place) == 0 {
 			return false, nil
 		}
 		began := time.Now()
-		if n, err := p.server.count(ctx, sql); err == nil {
+		if n, err := ask(ctx, sql); err == nil {
 			p.note(place, n, began, time.Now())
 		}
 		return false, nil
@@ -141,6 +150,9 @@ func (p *prober) note(place int, n int64, began, now time.Time) {
 
 // unseen counts the probes that have been sent and not seen in the place.
 func (p *prober) unseen(place int) int {
+	if place == inRemote && p.remote == nil {
+		return 0
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
