@@ -91,15 +91,18 @@ func printFindings(w io.Writer, findings []Finding) {
 		if !f.OK {
 			mark = "FAIL"
 		}
-		fmt.Fprintf(w, "%s  %-*s %s\n", mark, width, f.label(), f.Found)
-		for i, line := range strings.Split(f.Hint, "\n") {
-			switch {
-			case f.Hint == "":
-			case i == 0:
-				fmt.Fprintf(w, "      %-*s → %s\n", width, "", line)
-			default: // the further lines of a statement
-				fmt.Fprintf(w, "      %-*s   %s\n", width, "", line)
-			}
+		found := strings.Split(f.Found, "\n")
+		fmt.Fprintf(w, "%s  %-*s %s\n", mark, width, f.label(), found[0])
+		for _, line := range found[1:] {
+			fmt.Fprintf(w, "      %-*s %s\n", width, "", strings.TrimSpace(line))
+		}
+		if f.Hint == "" {
+			continue
+		}
+		arrow := "→"
+		for line := range strings.SplitSeq(f.Hint, "\n") {
+			fmt.Fprintf(w, "      %-*s %s %s\n", width, "", arrow, line)
+			arrow = " "
 		}
 	}
 }

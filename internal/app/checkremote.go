@@ -44,9 +44,6 @@ func checkRemote(ctx context.Context, kinds map[string]serverKind, r *remote, pa
 	if err != nil {
 		return []Finding{{What: "type", Warehouse: r.name, Found: err.Error(), Hint: hintOf(err)}}
 	}
-	if k.check == nil {
-		return []Finding{{What: "connection", Warehouse: r.name, Found: "this build cannot check it", Hint: "firth load " + r.name + " says whether it works"}}
-	}
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	// A client that does not heed its context is left to itself: the command ends without it.
@@ -90,9 +87,6 @@ func printSetup(o *CheckOptions) error {
 	k, err := kindOf(o.kinds, r)
 	if err != nil {
 		return err
-	}
-	if k.setup == nil {
-		return hint(fmt.Errorf("this build has no statements for %s", r.Type), "see docs/warehouses.md")
 	}
 	text, err := k.setup(r)
 	if err != nil {

@@ -39,8 +39,8 @@ type loadFigures struct {
 	Warehouse   string  `json:"warehouse"`
 	LagSeconds  float64 `json:"lag_seconds"`
 	PendingRows int64   `json:"pending_rows"`
-	LoadedRows  int64   `json:"loaded_rows"` // since the warehouse was opened
-	RowsASecond float64 `json:"rows_a_second"`
+	LoadedRows  int64   `json:"loaded_rows"`   // since the warehouse was opened; of the embedded one
+	RowsASecond float64 `json:"rows_a_second"` // of the embedded one
 }
 
 // childState watches how the answering half is, from the collecting half's side.

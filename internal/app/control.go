@@ -182,11 +182,25 @@ func (c *control) job(name string) string {
 
 // text is the order for the log.
 func (o *lakeOrder) text() string {
-	body, err := json.Marshal(o)
-	if err != nil {
-		return err.Error()
+	var words []string
+	say := func(what, value string) {
+		if value != "" {
+			words = append(words, what+" "+value)
+		}
 	}
-	return string(body)
+	say("which", o.Which)
+	say("source", o.Source)
+	say("dir", o.Dir)
+	if l := o.Load; l != nil {
+		say("from", momentText(l.From))
+		say("to", momentText(l.To))
+		say("source", l.Source)
+		say("tables", strings.Join(l.Tables, ","))
+		if l.Rebuild {
+			words = append(words, "rebuild")
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // jobWriter writes the lines of an answer.

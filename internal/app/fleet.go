@@ -26,6 +26,7 @@ type loadRunner interface {
 	Do(ctx context.Context, o load.Order, progress func(load.Progress)) (load.Report, error)
 	State() state.Component
 	Freshness() []warehouse.Freshness
+	Stats() load.Stats
 	// Next is when the next run is due; zero: none is.
 	Next() time.Time
 }
@@ -189,6 +190,8 @@ func (u *unable) Do(context.Context, load.Order, func(load.Progress)) (load.Repo
 func (u *unable) State() state.Component {
 	return state.Component{State: state.Failed, Error: u.err.Error(), Hint: hintOf(u.err)}
 }
+
+func (u *unable) Stats() load.Stats { return load.Stats{} }
 
 func (u *unable) Next() time.Time { return time.Time{} }
 

@@ -9,6 +9,7 @@ import (
 	"firth/internal/warehouse"
 	"firth/internal/warehouse/mysql"
 	"firth/internal/warehouse/postgres"
+	"firth/internal/warehouse/redshift"
 )
 
 // serverKinds are the kinds of warehouses that are servers, by type.
@@ -29,6 +30,20 @@ func serverKinds() map[string]serverKind {
 			open: func(ctx context.Context, r *remote) (load.Warehouse, error) {
 				return opened(mysql.Open(ctx, string(r.URL), r.mysql()))
 			},
+			check: func(ctx context.Context, r *remote) []warehouse.Finding {
+				return mysql.Check(ctx, string(r.URL), r.mysql(), r.schemas)
+			},
+			setup: func(r *remote) (string, error) { return mysql.Setup(string(r.URL), r.schemas) },
+		},
+		config.Redshift: {
+			rules: name.Redshift,
+			open: func(ctx context.Context, r *remote) (load.Warehouse, error) {
+				return opened(redshift.Open(ctx, string(r.URL), r.redshift()))
+			},
+			check: func(ctx context.Context, r *remote) []warehouse.Finding {
+				return redshift.Check(ctx, string(r.URL), r.redshift(), r.schemas)
+			},
+			setup: func(r *remote) (string, error) { return redshift.Setup(string(r.URL), r.schemas) },
 		},
 	}
 }
@@ -38,6 +53,10 @@ func (r *remote) postgres() postgres.Options {
 }
 
 func (r *remote) mysql() mysql.Options { return mysql.Options{Name: r.name, CA: r.CA, Log: r.log} }
+
+func (r *remote) redshift() redshift.Options {
+	return redshift.Options{Name: r.name, Staging: string(r.Staging), IAMRole: r.IAMRole, CA: r.CA, Log: r.log}
+}
 
 // opened keeps a nil pointer from being a warehouse.
 func opened[W load.Warehouse](w W, err error) (load.Warehouse, error) {

@@ -209,7 +209,11 @@ func doLoad(ctx context.Context, name string, do func(context.Context, load.Orde
 		if p.Source != "" {
 			stage += " " + p.Source
 		}
-		show(progress{Stage: stage, Done: p.Done, Total: p.Total, Unit: "rows"})
+		unit := "rows"
+		if p.Stage == load.StageSwap {
+			unit = "tables"
+		}
+		show(progress{Stage: stage, Done: p.Done, Total: p.Total, Unit: unit})
 	})
 	if err != nil && (r.Run.ID == "" || ctx.Err() != nil) {
 		if err = explain(err); hintOf(err) == "" {

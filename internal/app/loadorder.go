@@ -117,5 +117,13 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is no moment", text)
 }
 
+// momentText is a moment for the log; nothing where it is open.
+func momentText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
 // momentHint says how moments are written.
 const momentHint = "write 2026-01-31, 2026-01-31T15:04:05Z, or how long ago: 24h, 7d"

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"firth/internal/config"
 	"firth/internal/lake"
 	"firth/internal/state"
 )
@@ -17,8 +18,8 @@ func (p *parent) lagMetrics() []prometheus.Collector {
 		&gauge{name: "firth_journal_used_ratio", help: "Used part of the journal's budget; at 1 writes are refused with 503.", read: one(func() float64 { return p.backlog().use() })},
 		p.loadGauge("firth_load_lag_seconds", "How old what is not yet in the typed tables may be; 0 where nothing waits.", false, func(f loadFigures) float64 { return f.LagSeconds }),
 		p.loadGauge("firth_load_pending_rows", "Rows of the lake that are not yet in the typed tables.", false, func(f loadFigures) float64 { return float64(f.PendingRows) }),
-		p.loadGauge("firth_load_rows_total", "Calls loaded into the typed tables since the warehouse was opened.", true, func(f loadFigures) float64 { return float64(f.LoadedRows) }),
-		p.loadGauge("firth_load_rows_per_second", "Calls loaded a second, of late.", false, func(f loadFigures) float64 { return f.RowsASecond }),
+		p.localGauge("firth_load_rows_total", "Calls loaded into the typed tables since the embedded warehouse was opened.", true, func(f loadFigures) float64 { return float64(f.LoadedRows) }),
+		p.localGauge("firth_load_rows_per_second", "Calls loaded a second into the embedded warehouse, of late.", false, func(f loadFigures) float64 { return f.RowsASecond }),
 	}
 }
 
@@ -81,8 +82,8 @@ func (p *parent) tendMetrics() []prometheus.Collector {
 
 // warehouseMetrics are the figures of the warehouses that are servers, beside those of loadGauge.
 func (p *parent) warehouseMetrics() []prometheus.Collector {
-	value := func(name, help string, figure func(warehouseFigures) (float64, bool)) *gauge {
-		return &gauge{name: name, help: help, labels: []string{"warehouse"}, read: func(set func(float64, ...string)) {
+	value := func(name, help string, counter bool, figure func(warehouseFigures) (float64, bool)) *gauge {
+		return &gauge{name: name, help: help, counter: counter, labels: []string{"warehouse"}, read: func(set func(float64, ...string)) {
 			for _, w := range p.poll.warehouses() {
 				if v, ok := figure(w); ok {
 					set(v, w.Name)
@@ -91,7 +92,7 @@ func (p *parent) warehouseMetrics() []prometheus.Collector {
 		}}
 	}
 	return []prometheus.Collector{
-		value("firth_warehouse_failing", "1 where the warehouse cannot be loaded, in whole or in part.", func(w warehouseFigures) (float64, bool) {
+		value("firth_warehouse_failing", "1 where the warehouse cannot be loaded, in whole or in part.", false, func(w warehouseFigures) (float64, bool) {
 			if w.State == state.Failed || w.State == state.Degraded {
 				return 1, true
 			}
@@ -104,10 +105,23 @@ func (p *parent) warehouseMetrics() []prometheus.Collector {
 				}
 			}
 		}},
-		value("firth_warehouse_last_run_timestamp_seconds", "When the last run began.", func(w warehouseFigures) (float64, bool) { return w.LastStart, w.LastState != "" }),
-		value("firth_warehouse_last_run_seconds", "How long the last run took.", func(w warehouseFigures) (float64, bool) { return w.LastTook, w.LastState != "" }),
-		value("firth_warehouse_next_run_timestamp_seconds", "When the next run is due; no series where it is loaded on demand.", func(w warehouseFigures) (float64, bool) { return w.NextRun, w.NextRun > 0 }),
+		value("firth_warehouse_rows_total", "Calls loaded since the answering half was started.", true, func(w warehouseFigures) (float64, bool) { return float64(w.Rows), true }),
+		value("firth_warehouse_rows_per_second", "Calls loaded a second, of late.", false, func(w warehouseFigures) (float64, bool) { return w.Rate, true }),
+		value("firth_warehouse_last_run_timestamp_seconds", "When the last run began.", false, func(w warehouseFigures) (float64, bool) { return w.LastStart, w.LastState != "" }),
+		value("firth_warehouse_last_run_seconds", "How long the last run took.", false, func(w warehouseFigures) (float64, bool) { return w.LastTook, w.LastState != "" }),
+		value("firth_warehouse_next_run_timestamp_seconds", "When the next run is due; no series where it is loaded on demand.", false, func(w warehouseFigures) (float64, bool) { return w.NextRun, w.NextRun > 0 }),
 	}
+}
+
+// localGauge is a figure of the embedded warehouse alone.
+func (p *parent) localGauge(name, help string, counter bool, figure func(loadFigures) float64) *gauge {
+	return &gauge{name: name, help: help, counter: counter, labels: []string{"source", "warehouse"}, read: func(set func(float64, ...string)) {
+		for _, f := range p.poll.loading() {
+			if f.Warehouse == config.Local {
+				set(figure(f), f.Source, f.Warehouse)
+			}
+		}
+	}}
 }
 
 // loadGauge is a figure of the answering half, by source and warehouse. While that is silent there are no series.

@@ -257,6 +257,7 @@ func TestServerThatIsDownHarmsNobodyAndIsCaughtUp(t *testing.T) {
 	figures := append(p.warehouseMetrics(), p.loadGauge("firth_load_pending_rows", "", false, func(f loadFigures) float64 { return float64(f.PendingRows) }))
 	metricsHandler(figures).ServeHTTP(scrape, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, line := range []string{
+		`firth_warehouse_rows_total{warehouse="other"} 10`, `firth_warehouse_rows_total{warehouse="pg"} 0`,
 		`firth_warehouse_failing{warehouse="pg"} 1`, `firth_warehouse_failing{warehouse="other"} 0`, `firth_warehouse_last_run_state{state="failure",warehouse="pg"} 1`,
 		`firth_warehouse_next_run_timestamp_seconds{warehouse="pg"}`, `firth_warehouse_last_run_timestamp_seconds{warehouse="pg"}`, `firth_load_pending_rows{source="production",warehouse="other"} 0`,
 	} {

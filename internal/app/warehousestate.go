@@ -21,6 +21,8 @@ type warehouseFigures struct {
 	LastStart float64 `json:"last_start"`         // Unix seconds
 	LastTook  float64 `json:"last_took"`          // seconds; of one that goes on, so far
 	NextRun   float64 `json:"next_run,omitempty"` // Unix seconds; 0: on demand
+	Rows      int64   `json:"rows"`               // calls loaded since the start
+	Rate      float64 `json:"rate"`               // a second, of late
 }
 
 // loading says how far the members are behind the lake.
@@ -47,7 +49,8 @@ func (f *fleet) figures() []warehouseFigures {
 	now := f.now()
 	var out []warehouseFigures
 	for _, m := range f.all() {
-		w := warehouseFigures{Name: m.name, State: m.component().State}
+		stats := m.runner.Stats()
+		w := warehouseFigures{Name: m.name, State: m.component().State, Rows: stats.Rows, Rate: stats.RowsPerSec}
 		if run, ok := f.history.lastRun(m.name); ok {
 			end := run.FinishedAt
 			if end.IsZero() {
