@@ -73,7 +73,7 @@ func TestEventsArrive(t *testing.T) {
 			WHERE original_timestamp >= '2026-03-01' AND original_timestamp < '2026-04-01'`, []string{"2"})
 
 		s.Eventually(patience, "the run in firth.runs", func() error {
-			n, err := s.Count(`SELECT count(*) FROM firth.runs WHERE kind = 'load' AND name = 'analytics' AND state = 'success' AND rows > 0`)
+			n, err := s.Count(`SELECT count(*) FROM firth.runs WHERE kind = 'load' AND name = 'analytics' AND state IN ('running', 'success') AND rows > 0`)
 			if err == nil && n == 0 {
 				err = fmt.Errorf("no run")
 			}
@@ -113,6 +113,11 @@ func load(t *testing.T, s *rig.Server, args ...string) (report, error) {
 	return r, err
 }
 
+// speaks reports whether a notice has a word.
+func speaks(r report, word string) bool {
+	return slices.ContainsFunc(r.Notices, func(n string) bool { return strings.Contains(n, word) })
+}
+
 // flushed waits until the lake has what was acknowledged.
 func flushed(s *rig.Server, l *rig.Load) { l.SettleIn(patience, rig.Lake) }
 
@@ -146,6 +151,11 @@ func TestLoadByHand(t *testing.T) {
 
 		d.exec("DROP TABLE production.thing_1")
 		d.exec("DELETE FROM production.thing_2")
+		l.Send(3)
+		flushed(s, l)
+		if r, err := load(t, s, "analytics"); err != nil || !speaks(r, "thing_1") {
+			t.Errorf("with a table dropped: %+v, %v", r, err)
+		}
 		if r, err := load(t, s, "analytics", "--rebuild", "--tables", "thing_1,thing_2"); err != nil || r.State != "success" {
 			t.Errorf("anew: %+v, %v", r, err)
 		}

@@ -2,8 +2,6 @@ package warehouse
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -117,7 +115,7 @@ func TestChangesBetweenFailureAndRetry(t *testing.T) {
 			t.Fatalf("the load after that: %+v, %v", r, err)
 		}
 		for _, word := range []string{"ratio", "thing_2"} {
-			if !slices.ContainsFunc(r.Notices, func(n string) bool { return strings.Contains(n, word) }) {
+			if !speaks(r, word) {
 				t.Errorf("no notice speaks of %s: %q", word, r.Notices)
 			}
 		}

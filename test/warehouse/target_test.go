@@ -280,7 +280,10 @@ func (d *target) relations() []string {
 // else.
 func (d *target) leavesNothing() {
 	d.t.Helper()
-	known := []string{"production.tracks", "production.users", "production.identifies", "production.firth_discards"}
+	var known []string
+	for _, name := range []string{"tracks", "identifies", "users", "groups", "accounts", "pages", "screens", "aliases", "firth_discards"} {
+		known = append(known, "production."+name)
+	}
 	for i := range rig.EventTables {
 		known = append(known, fmt.Sprintf("production.thing_%d", i))
 	}
