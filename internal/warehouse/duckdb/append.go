@@ -150,8 +150,20 @@ func receivedAt(t *table.Batch, row int) int64 {
 	return event.NoTime
 }
 
-func (l *loading) appendDiscards(ctx context.Context) error {
+// discards are those of the batch and of its rows, as text that the engine holds.
+func (l *loading) discards() []event.Discard {
 	list := slices.Concat(l.batch.Discards, l.unfit)
+	for i := range list {
+		d := &list[i]
+		for _, text := range []*string{&d.TableName, &d.ColumnName, &d.Value, &d.ValueType, &d.ColumnType, &d.Reason, &d.RowID} {
+			*text = strings.ToValidUTF8(*text, "\uFFFD")
+		}
+	}
+	return list
+}
+
+func (l *loading) appendDiscards(ctx context.Context) error {
+	list := l.discards()
 	if len(list) == 0 {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -141,7 +140,7 @@ func (l *loading) recompute(ctx context.Context, t *table.Batch) error {
 func (l *loading) missingDiscards(ctx context.Context) error {
 	seen := map[event.Discard]bool{}
 	b := &table.Batch{Name: warehouse.Discards, Columns: discardColumns}
-	for _, d := range slices.Concat(l.batch.Discards, l.unfit) {
+	for _, d := range l.discards() {
 		if seen[d] {
 			continue
 		}

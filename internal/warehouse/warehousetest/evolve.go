@@ -2,10 +2,12 @@ package warehousetest
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 
 	"firth/internal/event"
+	"firth/internal/load"
 	"firth/internal/table"
 	"firth/internal/warehouse"
 )
@@ -16,6 +18,44 @@ func testEmpty(t *testing.T, b *bench) {
 	}
 	if c, err := b.Warehouse.Catalogue(t.Context(), "production"); err != nil || len(c) > 0 {
 		t.Errorf("catalogue of an empty warehouse: %v, %v", c, err)
+	}
+}
+
+// testPrepare makes the tables of a source before there are rows, and again when some are there.
+func testPrepare(t *testing.T, b *bench) {
+	p, ok := b.Warehouse.(load.Preparer)
+	if !ok {
+		t.Fatal("the warehouse is no load.Preparer")
+	}
+	all := event.Standard(b.Rules)
+	if err := p.Prepare(t.Context(), b.source, b.schema, all[:3]); err != nil {
+		t.Fatal(err)
+	}
+	first := all[0].Name
+	w := b.batch(1)
+	w.Tables = []*table.Batch{{Name: first, Columns: append(slices.Clone(all[0].Columns), column("n", table.Integer), column("later", table.Null)),
+		Rows: []table.Row{{Cells: []table.Cell{{Col: 0, Value: table.Text("a")}, {Col: int32(len(all[0].Columns)), Value: table.Int(1)}}}}}}
+	if r := b.load(w); len(r.Notices) > 0 {
+		t.Errorf("notices %q of a table that was empty", r.Notices)
+	}
+	for range 2 {
+		b.reopen()
+		if err := b.Warehouse.(load.Preparer).Prepare(t.Context(), b.source, b.schema, all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range all {
+		want, rows := s.Columns, "0"
+		if s.Name == first {
+			want, rows = append(slices.Clone(want), column("n", table.Integer)), "1"
+		}
+		b.wantCatalogue(s.Name, want)
+		if n := b.count(s.Name); n != rows {
+			t.Errorf("%s rows in %s, want %s", n, s.Name, rows)
+		}
+	}
+	if p := b.position(); p != 1 {
+		t.Errorf("position %d, want 1", p)
 	}
 }
 

@@ -78,6 +78,7 @@ func Run(t *testing.T, open func(t *testing.T) *Target) {
 
 var basics = []behaviour{
 	{"empty", testEmpty},
+	{"prepare", testPrepare},
 	{"create", testCreate},
 	{"append", testAppend},
 	{"add column", testAddColumn},
@@ -101,6 +102,7 @@ var odds = []behaviour{
 	{"names that ask for quotes", testQuoting},
 	{"names of calls", testNamesOfCalls},
 	{"odd values", testOddValues},
+	{"odd values in odd places", testOddPlaces},
 	{"long text", testLongText},
 	{"text grows", testTextGrows},
 }

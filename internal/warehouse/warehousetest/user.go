@@ -2,6 +2,7 @@ package warehousetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ var users = []behaviour{
 	{"a table was dropped", testDroppedTable},
 	{"a column was dropped", testDroppedColumn},
 	{"a column was added", testUsersColumn},
+	{"a column of another type", testForeignColumn},
 	{"views and indexes", testViewsAndIndexes},
 	{"a view in the place of a table", testViewInPlace},
 	{"a table of Segment's", testSegmentsTable},
@@ -132,6 +134,40 @@ func testUsersColumn(t *testing.T, b *bench) {
 	b.want(b.rows("users", "id", "n", "mine"), [][]string{
 		{"ann", "3.5", "set by hand"}, {"user 0", "0", "set by hand"}, {"user 1", "1", "default"}, {"user 2", "2.5", "default"}, {"user 3", "3.5", "default"},
 	})
+}
+
+// testForeignColumn: a person has made columns for properties to come, of types that loads never make. Nothing gets stuck: a value
+// is stored as it is, or discarded.
+func testForeignColumn(t *testing.T, b *bench) {
+	b.real(track("m0", "Order Completed", "ann", map[string]any{"sku": "x"}))
+	name := b.qualified("order_completed")
+	b.user("ALTER TABLE "+name+" ADD COLUMN price decimal(10,2)", "ALTER TABLE "+name+" ADD COLUMN small smallint", "ALTER TABLE "+name+" ADD COLUMN birthday date")
+	b.reopen()
+	for i, p := range []map[string]any{
+		{"price": 1.5, "small": 7, "birthday": "2024-02-29"}, {"price": 2, "small": 70_000, "birthday": "none"}, {"price": "x", "small": "y", "birthday": true},
+		{"price": 123456789.25, "small": 1.5, "birthday": 5},
+	} {
+		b.real(track(fmt.Sprint("m", i+1), "Order Completed", "ann", p))
+	}
+	discarded := map[string]bool{}
+	for _, d := range b.rows(warehouse.Discards, "row_id", "column_name") {
+		discarded[d[0]+" "+d[1]] = true
+	}
+	for i, want := range []map[string][]string{
+		{"price": {"1.5", "1.50"}, "small": {"7"}, "birthday": {"2024-02-29T00:00:00Z", "2024-02-29"}},
+		{"price": {"2", "2.00"}, "small": {"70000"}}, {}, {"price": {"123456789.25", "1.2345678925e+08"}, "small": {"1.5"}},
+	} {
+		id := fmt.Sprint("m", i+1)
+		for _, c := range []string{"price", "small", "birthday"} {
+			got := b.query("SELECT " + b.Quote(c) + " FROM " + name + " WHERE id = '" + id + "'")[0][0]
+			if stored := slices.Contains(want[c], got); stored == discarded[id+" "+c] || !stored && got != "NULL" {
+				t.Errorf("%s of %s is %s, want %q; discarded: %v", c, id, got, want[c], discarded[id+" "+c])
+			}
+		}
+	}
+	if n := b.count("order_completed"); n != "5" {
+		t.Errorf("%s rows, want 5", n)
+	}
 }
 
 // testViewsAndIndexes: what a person built on a table survives when a column below it is widened, and sees the new rows.

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	"firth/internal/event"
 	"firth/internal/table"
 	"firth/internal/warehouse"
 )
@@ -171,6 +173,47 @@ func testOddValues(t *testing.T, b *bench) {
 			t.Errorf("row %d: %q, want %q; discarded as %q, want %q", i, got, want, reasons[got[0]], listed)
 		}
 	}
+}
+
+// testOddPlaces has texts that an engine may not hold where rows are told apart by them, and among the discards. The load goes on;
+// rows that lose their id by it are told of, and the discards hold such a text in a form that can be read.
+func testOddPlaces(t *testing.T, b *bench) {
+	for _, bad := range []string{"nul\x00id", "broken \xff id"} {
+		w := b.batch(2)
+		w.Tables = []*table.Batch{tableOf("clicks", oddColumns[:1], row{bad, w.From, []table.Value{table.Text("of " + bad)}}, at(w.From, table.Text("good")))}
+		w.Upserts = []*table.Batch{tableOf("users", oddColumns[:1], row{bad, w.From, []table.Value{table.Text("x")}}, row{"ann", w.From, []table.Value{table.Text("y")}})}
+		d := discard(w.From, "test")
+		d.Value, d.RowID = "value "+bad, "row "+bad
+		w.Discards = []event.Discard{d}
+		r := b.load(w)
+		exact := b.unfit(table.Text(bad)) == ""
+		if exact != (r.Discards == 1) {
+			t.Errorf("%q: %d discards", bad, r.Discards)
+		}
+		if b.position() != w.To {
+			t.Errorf("%q: the position is %d, want %d", bad, b.position(), w.To)
+		}
+		b.want(b.query("SELECT s FROM "+b.qualified("clicks")+fmt.Sprintf(" WHERE id = 'id-%06d'", w.From)), [][]string{{"good"}})
+		found := slices.ContainsFunc(b.rows("users", "id"), func(r []string) bool { return r[0] == bad })
+		if found != exact {
+			t.Errorf("%q: the user is there: %v", bad, found)
+		}
+		b.want(b.query("SELECT s FROM "+b.qualified("users")+" WHERE id = 'ann'"), [][]string{{"y"}})
+		if n := b.query("SELECT count(*) FROM " + b.qualified(warehouse.Discards) + " WHERE reason = 'test' AND row_id LIKE '%row %' AND value LIKE '%value %'" + fmt.Sprintf(" AND received_at = '%s'", stamp(w.From)))[0][0]; n != "1" {
+			t.Errorf("%q: %s discards of the batch itself", bad, n)
+		}
+	}
+	// Again, as after a replay, and beside users that are known.
+	b.reopen()
+	w := b.batch(1)
+	w.Upserts = []*table.Batch{tableOf("users", oddColumns[:1], row{"nul\x00id", w.From, nil}, row{"ann", w.From, []table.Value{table.Text("z")}})}
+	b.load(w)
+	b.want(b.query("SELECT count(*), max(s) FROM "+b.qualified("users")+" WHERE id = 'ann'"), [][]string{{"1", "z"}})
+}
+
+// stamp is the time of receipt of an offset as a literal that every engine reads in UTC.
+func stamp(offset uint64) string {
+	return time.UnixMicro(received(offset)).UTC().Format("2006-01-02 15:04:05.999999")
 }
 
 func testLongText(t *testing.T, b *bench) {
