@@ -111,7 +111,7 @@ func (c *checker) encryption() {
 	c.fine("encryption", found)
 }
 
-func (c *checker) server(s *server) {
+func (c *checker) server(s *traits) {
 	found := "PostgreSQL " + s.text
 	if s.columnar {
 		found += " with columnar tables"

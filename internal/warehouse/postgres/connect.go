@@ -42,7 +42,9 @@ func parse(text string, o Options) (*pgx.ConnConfig, error) {
 		}
 		return nil, bad(errors.New(hide(err.Error(), u)))
 	}
-	config.ConnectTimeout = connectWithin
+	if q.Get("connect_timeout") == "" {
+		config.ConnectTimeout = connectWithin
+	}
 	// Nothing is prepared by name: catalogue and tables change under the statements, and poolers between do not keep them.
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.RuntimeParams["application_name"] = "firth"

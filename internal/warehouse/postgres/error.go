@@ -17,11 +17,22 @@ import (
 	"firth/internal/warehouse"
 )
 
+// ill is an error whose kind and hint are known where it arises.
+type ill struct {
+	kind warehouse.Kind
+	hint string
+	pid  int // of the process that is in the way, where one is known
+	err  error
+}
+
+func (e *ill) Error() string { return e.err.Error() }
+func (e *ill) Unwrap() error { return e.err }
+
 // fail wraps an error with its kind and the statement that mends it.
 func (d *DB) fail(ctx context.Context, op, object string, err error) error {
-	var known *warehouse.Error
+	var known *ill
 	if errors.As(err, &known) {
-		return fmt.Errorf("%s %s: %w", op, object, err)
+		return &warehouse.Error{Op: op, Object: object, Kind: known.kind, Hint: known.hint, PID: known.pid, Err: err}
 	}
 	if errors.Is(err, errClosed) || errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w", op, object, err)
@@ -30,10 +41,24 @@ func (d *DB) fail(ctx context.Context, op, object string, err error) error {
 	return &warehouse.Error{Op: op, Object: object, Kind: kind, Hint: hint, Err: err}
 }
 
+// inSchema is an error of work in a schema, which the server's own errors do not always name.
+type inSchema struct {
+	schema string
+	error
+}
+
+func (e *inSchema) Unwrap() error { return e.error }
+
 // diagnose says what is wrong, and what mends it.
 func (d *DB) diagnose(err error) (warehouse.Kind, string) {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
+		var in *inSchema
+		if errors.As(err, &in) && pg.SchemaName == "" {
+			named := *pg
+			named.SchemaName = in.schema
+			pg = &named
+		}
 		return d.diagnoseServer(pg)
 	}
 	return d.diagnoseNetwork(err)
@@ -118,15 +143,15 @@ func (d *DB) deniedHint(pg *pgconn.PgError) string {
 	case strings.HasPrefix(pg.Message, "must be owner of"), strings.HasPrefix(pg.Message, "must be able to SET ROLE"), strings.HasPrefix(pg.Message, "must be member of role"):
 		return fmt.Sprintf("make %s a member of the role that owns it: GRANT owner TO %s", d.role(), d.role())
 	case strings.HasPrefix(pg.Message, "permission denied for"):
-		return fmt.Sprintf("GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA %s TO %s (connected to %s)", schemaHint(pg), d.role(), d.database())
+		return fmt.Sprintf("GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA %s TO %s", schemaHint(pg), d.role())
 	}
 	return "the server names the right that is missing; firth check --setup prints the statements that give all of them"
 }
 
-// schemaHint is the schema of an error that may not name one.
+// schemaHint is the schema of an error; outside a load it is the bookkeeping's.
 func schemaHint(pg *pgconn.PgError) string {
 	if pg.SchemaName == "" {
-		return "of that table"
+		return quote(bookkeeping)
 	}
 	return quote(pg.SchemaName)
 }
@@ -144,14 +169,24 @@ func (d *DB) diagnoseLogin(pg *pgconn.PgError) (warehouse.Kind, string) {
 	case strings.Contains(pg.Message, "does not exist"):
 		return warehouse.NoLogin, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '...'", d.role())
 	case strings.Contains(pg.Message, "pg_hba.conf") && (strings.Contains(pg.Message, "no encryption") || strings.Contains(pg.Message, "SSL off")):
-		return warehouse.NeedsTLS, "the server refuses plain connections of this role: put sslmode=require, or better sslmode=verify-full, into the url"
+		return warehouse.NeedsTLS, "the server refuses plain connections of this role: put sslmode=verify-full (with ca: FILE for an authority of your own), or at least sslmode=require, into the url. " +
+			"Where that is refused too, " + d.letIn("host", pg.Message)
 	case strings.Contains(pg.Message, "pg_hba.conf"):
-		return warehouse.NoLogin, fmt.Sprintf("the server lets this role in from elsewhere alone: add to its pg_hba.conf the line: hostssl %s %s ADDRESS/32 scram-sha-256; then SELECT pg_reload_conf()",
-			d.database(), d.role())
+		return warehouse.NoLogin, d.letIn("hostssl", pg.Message)
 	case strings.Contains(pg.Message, "certificate"):
 		return warehouse.BadLogin, "the server asks for a certificate of the client: put sslcert and sslkey into the url"
 	}
 	return warehouse.BadLogin, fmt.Sprintf("the server does not let %s in: see pg_hba.conf and the server's log", d.role())
+}
+
+// letIn is the line that lets the role in from the address that the server saw.
+func (d *DB) letIn(kind, message string) string {
+	address, _, _ := strings.Cut(between(message, "for host \""), "\"")
+	bits := "/32"
+	if strings.Contains(address, ":") {
+		bits = "/128"
+	}
+	return fmt.Sprintf("add this line to the server's pg_hba.conf, and run SELECT pg_reload_conf(): %s %s %s %s%s scram-sha-256", kind, d.database(), d.role(), address, bits)
 }
 
 // diagnoseNetwork tells apart why there is no answer.

@@ -65,11 +65,17 @@ func (l *loading) makeSchema(ctx context.Context) error {
 	return nil
 }
 
+// notOwner says what lets the login alter a table: membership in the owner, or, lest it become a superuser, the table itself.
 func (l *loading) notOwner(r *relation) error {
-	return &warehouse.Error{
-		Op: "load", Object: l.source, Kind: warehouse.Denied,
-		Err:  fmt.Errorf("the table %s belongs to %s: %s may not add or widen its columns", qualified(l.schema, r.name), quote(r.owner), quote(l.db.config.User)),
-		Hint: "as an administrator: GRANT " + quote(r.owner) + " TO " + quote(l.db.config.User),
+	role := quote(l.db.config.User)
+	mends := "GRANT " + quote(r.owner) + " TO " + role
+	if r.super {
+		mends = "ALTER TABLE " + qualified(l.schema, r.name) + " OWNER TO " + role
+	}
+	return &ill{
+		kind: warehouse.Denied,
+		err:  fmt.Errorf("the table %s belongs to %s: %s may not add or widen its columns", qualified(l.schema, r.name), quote(r.owner), role),
+		hint: mends,
 	}
 }
 
@@ -190,7 +196,7 @@ func (l *loading) ddl(ctx context.Context, oid int64, name string, fn func(ctx c
 			return err
 		}
 	}
-	return l.db.heldBy(ctx, l.source, qualified(l.schema, name), oid, err)
+	return l.db.heldBy(ctx, "the table "+qualified(l.schema, name), []int64{oid}, tableBlockers[:], err)
 }
 
 func lockTimeout(d time.Duration) string {
@@ -214,12 +220,20 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// heldBy makes an error of kind Busy that says who holds the table.
-func (d *DB) heldBy(ctx context.Context, source, name string, oid int64, cause error) error {
-	e := &warehouse.Error{Op: "load", Object: source, Kind: warehouse.Busy, Err: fmt.Errorf("the table %s is locked: %w", name, cause)}
-	e.Hint = "it is tried again; to see who holds it: SELECT pid, query FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks WHERE relation = " +
-		literal(name) + "::regclass)"
-	rows, err := d.conn.Query(ctx, holdersSQL, oid)
+// Modes of locks that are in the way of rows, and of ALTER TABLE.
+var (
+	rowBlockers   = [...]string{"ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"}
+	tableBlockers = [...]string{"AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"}
+)
+
+// heldBy makes an error of kind Busy that says who holds the tables.
+func (d *DB) heldBy(ctx context.Context, name string, oids []int64, modes []string, cause error) error {
+	e := &ill{kind: warehouse.Busy, err: fmt.Errorf("%s is locked: %w", name, cause)}
+	e.hint = "it is tried again; to see who holds locks: SELECT pid, relation::regclass, mode FROM pg_locks WHERE relation IS NOT NULL AND granted"
+	if d.conn == nil || d.conn.IsClosed() {
+		return e
+	}
+	rows, err := d.conn.Query(ctx, holdersSQL, oids, modes)
 	if err != nil {
 		return e
 	}
@@ -232,7 +246,9 @@ func (d *DB) heldBy(ctx context.Context, source, name string, oid int64, cause e
 		if application != "" {
 			one += " (" + application + ")"
 		}
-		one += ", " + state
+		if state != "" { // the server tells it to those with the rights of pg_read_all_stats
+			one += ", " + state
+		}
 		if since != nil {
 			one += " since " + since.UTC().Format("2006-01-02 15:04:05") + " UTC"
 		}
@@ -240,13 +256,13 @@ func (d *DB) heldBy(ctx context.Context, source, name string, oid int64, cause e
 			one += ": " + query
 		}
 		if len(who) == 0 {
-			e.PID = pid
+			e.pid = pid
 		}
 		who = append(who, one)
 		return nil
 	})
 	if err == nil && len(who) > 0 {
-		e.Hint = fmt.Sprintf("it is tried again; the table is held by %s. To end it: SELECT pg_terminate_backend(%d)", strings.Join(who, "; "), e.PID)
+		e.hint = fmt.Sprintf("it is tried again; the table is held by %s. To end it: SELECT pg_terminate_backend(%d)", strings.Join(who, "; "), e.pid)
 	}
 	return e
 }

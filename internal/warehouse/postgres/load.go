@@ -27,6 +27,7 @@ type loading struct {
 	replays        bool // rows may be in already
 	want           []wanted
 	blocked        blocked
+	held           []int64 // the tables that rows are written to, by OID
 	result         *warehouse.Result
 }
 
@@ -48,7 +49,10 @@ func (d *DB) load(ctx context.Context, op string, b *warehouse.Batch, run func(*
 			return err
 		}
 		result, l.moves, l.replays = l.result, op == "load", op == "replay"
-		return run(l, ctx)
+		if err := run(l, ctx); err != nil {
+			return &inSchema{l.schema, err}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -59,9 +63,9 @@ func (d *DB) load(ctx context.Context, op string, b *warehouse.Batch, run func(*
 func (d *DB) newLoading(b *warehouse.Batch) (*loading, error) {
 	schema := schemaOf(b.Schema)
 	if reserved(schema) || len(schema) > maxName {
-		return nil, &warehouse.Error{
-			Op: "load", Object: b.Source, Kind: warehouse.BadName, Err: fmt.Errorf("the schema %q cannot be used", b.Schema),
-			Hint: "rename the source: _firth, information_schema and names that begin with pg_ are taken",
+		return nil, &ill{
+			kind: warehouse.BadName, err: fmt.Errorf("the schema %q cannot be used", b.Schema),
+			hint: "rename the source: _firth, information_schema and names that begin with pg_ are taken",
 		}
 	}
 	if b.To > math.MaxInt64 {
@@ -156,6 +160,9 @@ func (l *loading) settle(ctx context.Context, fn func(context.Context, state) er
 			}
 			return fn(ctx, s)
 		})
+		if busy(err) {
+			return l.db.heldBy(ctx, "one of the tables", l.held, rowBlockers[:], err)
+		}
 		if changedUnder(err) {
 			err = fmt.Errorf("%w: %w", errAgain, err)
 		}
@@ -206,8 +213,10 @@ func (l *loading) locked(ctx context.Context) (state, []*change, error) {
 		return nil, changes, err
 	}
 	var targets []string
+	l.held = l.held[:0]
 	for _, n := range names {
 		if s[n].exists() {
+			l.held = append(l.held, s[n].oid)
 			targets = append(targets, qualified(l.schema, n))
 		}
 	}
@@ -237,9 +246,9 @@ func (l *loading) checkPosition(ctx context.Context) (bool, error) {
 	case uint64(at) >= l.batch.To:
 		return true, nil
 	case uint64(at) != l.batch.From:
-		return false, &warehouse.Error{
-			Op: "load", Object: l.source, Kind: warehouse.Moved,
-			Err: fmt.Errorf("the warehouse is at offset %d of journal %s, the batch begins at %d", at, l.batch.Log, l.batch.From),
+		return false, &ill{
+			kind: warehouse.Moved,
+			err:  fmt.Errorf("the warehouse is at offset %d of journal %s, the batch begins at %d", at, l.batch.Log, l.batch.From),
 		}
 	}
 	return false, nil

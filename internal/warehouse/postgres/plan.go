@@ -87,9 +87,9 @@ func typed(columns []table.Column) []table.Column {
 }
 
 func nameTooLong(schema, name string) error {
-	return &warehouse.Error{
-		Op: "load", Object: schema, Kind: warehouse.BadName, Err: fmt.Errorf("the name %q is longer than %d bytes", name, maxName),
-		Hint: "this is a fault of the naming rules: report it",
+	return &ill{
+		kind: warehouse.BadName, err: fmt.Errorf("the name %q in the schema %q is longer than %d bytes", name, schema, maxName),
+		hint: "this is a fault of the naming rules: report it",
 	}
 }
 

@@ -121,10 +121,10 @@ func (d *DB) begin(ctx context.Context) error {
 		return fmt.Errorf("version of the bookkeeping: %w", err)
 	}
 	if version > formatVersion {
-		return &warehouse.Error{
-			Op: "open", Object: d.options.Name, Kind: warehouse.Newer,
-			Err:  fmt.Errorf("the bookkeeping in the schema _firth has version %d, this program knows %d", version, formatVersion),
-			Hint: "run the version of Firth that loaded this database last, or a later one",
+		return &ill{
+			kind: warehouse.Newer,
+			err:  fmt.Errorf("the bookkeeping in the schema _firth has version %d, this program knows %d", version, formatVersion),
+			hint: "run the version of Firth that loaded this database last, or a later one",
 		}
 	}
 	return nil
@@ -149,21 +149,20 @@ func (d *DB) checkServer(ctx context.Context) error {
 	return s.trouble(d.options)
 }
 
-// server is what matters of a server.
-type server struct {
-	version    int // such as 150004
-	text       string
-	readOnly   bool
-	standby    bool
-	encoding   string
-	columnar   bool // the access method is there
-	database   string
-	user       string
-	compatible bool
+// traits are what matters of a server.
+type traits struct {
+	version  int // such as 150004
+	text     string
+	readOnly bool
+	standby  bool
+	encoding string
+	columnar bool // the access method is there
+	database string
+	user     string
 }
 
-func (d *DB) readServer(ctx context.Context) (*server, error) {
-	var s server
+func (d *DB) readServer(ctx context.Context) (*traits, error) {
+	var s traits
 	err := d.conn.QueryRow(ctx, serverSQL).Scan(&s.version, &s.text, &s.standby, &s.readOnly, &s.encoding, &s.columnar, &s.database, &s.user)
 	if err != nil {
 		return nil, fmt.Errorf("ask the server what it is: %w", err)
@@ -172,27 +171,27 @@ func (d *DB) readServer(ctx context.Context) (*server, error) {
 }
 
 // trouble says why the server cannot be loaded into, nil where it can.
-func (s *server) trouble(o Options) error {
-	e := &warehouse.Error{Op: "open", Object: o.Name}
+func (s *traits) trouble(o Options) error {
+	e := &ill{}
 	switch {
 	case s.version < 120000:
-		e.Kind, e.Err = warehouse.NotThere, fmt.Errorf("the server is PostgreSQL %s", s.text)
-		e.Hint = "PostgreSQL 12 or later is needed"
+		e.kind, e.err = warehouse.NotThere, fmt.Errorf("the server is PostgreSQL %s", s.text)
+		e.hint = "PostgreSQL 12 or later is needed"
 	case s.standby:
-		e.Kind, e.Err = warehouse.ReadOnly, errors.New("the server is a standby: it takes no writes")
-		e.Hint = "put the address of the primary server into the url"
+		e.kind, e.err = warehouse.ReadOnly, errors.New("the server is a standby: it takes no writes")
+		e.hint = "put the address of the primary server into the url"
 	case s.readOnly:
-		e.Kind, e.Err = warehouse.ReadOnly, errors.New("transactions are read only here")
-		e.Hint = fmt.Sprintf("ALTER ROLE %s SET default_transaction_read_only = off", quote(s.user))
+		e.kind, e.err = warehouse.ReadOnly, errors.New("transactions are read only here")
+		e.hint = fmt.Sprintf("ALTER ROLE %s SET default_transaction_read_only = off", quote(s.user))
 	case s.encoding != "UTF8":
-		e.Kind, e.Err = warehouse.NotThere, fmt.Errorf("the database's encoding is %s, which cannot hold every text", s.encoding)
-		e.Hint = "make a database with another encoding and put it into the url: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+		e.kind, e.err = warehouse.NotThere, fmt.Errorf("the database's encoding is %s, which cannot hold every text", s.encoding)
+		e.hint = "make a database with another encoding and put it into the url: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
 	case o.AccessMethod == Columnar && !s.columnar:
-		e.Kind, e.Err = warehouse.NotThere, errors.New("access_method is columnar, and the database has no columnar tables")
-		e.Hint = "on a Hydra server run CREATE EXTENSION columnar in " + quote(s.database) + "; on another, take access_method out of the configuration"
+		e.kind, e.err = warehouse.NotThere, errors.New("access_method is columnar, and the database has no columnar tables")
+		e.hint = "on a Hydra server run CREATE EXTENSION columnar in " + quote(s.database) + "; on another, take access_method out of the configuration"
 	case o.AccessMethod != Heap && o.AccessMethod != Columnar:
-		e.Kind, e.Err = warehouse.NotThere, fmt.Errorf("access_method %q is unknown", o.AccessMethod)
-		e.Hint = "access_method is heap or columnar"
+		e.kind, e.err = warehouse.NotThere, fmt.Errorf("access_method %q is unknown", o.AccessMethod)
+		e.hint = "access_method is heap or columnar"
 	default:
 		return nil
 	}

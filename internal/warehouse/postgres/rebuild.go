@@ -38,7 +38,7 @@ func (d *DB) Swap(ctx context.Context, s *warehouse.Swap) (*warehouse.Result, er
 		result = l.result
 		var o *obstacle
 		if errors.As(err, &o) {
-			return &warehouse.Error{Op: "swap", Object: s.Source, Kind: warehouse.Denied, Err: err, Hint: o.reason}
+			return &ill{kind: warehouse.Denied, err: err, hint: o.reason}
 		}
 		return err
 	})
@@ -108,9 +108,9 @@ func (w *swapping) checkPositions(ctx context.Context) error {
 		return fmt.Errorf("read the positions: %w", err)
 	}
 	if len(want) == 0 || !maps.Equal(have, want) {
-		return &warehouse.Error{
-			Op: "swap", Object: w.source, Kind: warehouse.Moved,
-			Err: fmt.Errorf("the tables and their rebuild are not equally far: %v and %v", sorted(have), sorted(want)),
+		return &ill{
+			kind: warehouse.Moved,
+			err:  fmt.Errorf("the tables and their rebuild are not equally far: %v and %v", sorted(have), sorted(want)),
 		}
 	}
 	return nil
@@ -338,9 +338,9 @@ func (d *DB) DropRebuild(ctx context.Context, rebuildSource, rebuildSchema strin
 
 func (d *DB) dropRebuild(ctx context.Context, source, schema string) error {
 	if !strings.HasPrefix(schema, warehouse.RebuildPrefix) {
-		return &warehouse.Error{
-			Op: "drop the rebuild of", Object: source, Kind: warehouse.BadName, Err: fmt.Errorf("the schema %q is none of a rebuild", schema),
-			Hint: "this is a fault of the program: report it",
+		return &ill{
+			kind: warehouse.BadName, err: fmt.Errorf("the schema %q is none of a rebuild", schema),
+			hint: "this is a fault of the program: report it",
 		}
 	}
 	for _, t := range []string{"positions", "tables", "columns"} {

@@ -29,6 +29,7 @@ type relation struct {
 	kind     string // pg_class.relkind
 	owner    string
 	owned    bool   // by the login, or by a role that it is a member of
+	super    bool   // the owner is a superuser
 	method   string // access method
 	uniqueID bool   // a unique index over the id alone
 	width    int    // columns, with those that were dropped
@@ -91,7 +92,7 @@ func (d *DB) readState(ctx context.Context, source, schema string, names []strin
 	}
 	byOID, oids := map[int64]*relation{}, []int64{}
 	var r relation
-	_, err = pgx.ForEachRow(rows, []any{&r.oid, &r.name, &r.kind, &r.owner, &r.owned, &r.method, &r.uniqueID, &r.width}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&r.oid, &r.name, &r.kind, &r.owner, &r.owned, &r.super, &r.method, &r.uniqueID, &r.width}, func() error {
 		one := r
 		one.byName, one.types = map[string]int{}, map[string]table.Type{}
 		out[one.name], byOID[one.oid] = &one, &one
@@ -179,8 +180,8 @@ func (r *relation) checkKind(schema string) error {
 	default:
 		what, keyword = "a type", "TYPE"
 	}
-	return &warehouse.Error{
-		Op: "load", Object: schema + "." + r.name, Kind: warehouse.BadName, Err: fmt.Errorf("there is %s of that name, where a table is needed", what),
-		Hint: "give it another name: ALTER " + keyword + " " + qualified(schema, r.name) + " RENAME TO " + quote(fitName(r.name+"_old")),
+	return &ill{
+		kind: warehouse.BadName, err: fmt.Errorf("%s is %s, where a table is needed", qualified(schema, r.name), what),
+		hint: "give it another name: ALTER " + keyword + " " + qualified(schema, r.name) + " RENAME TO " + quote(fitName(r.name+"_old")),
 	}
 }

@@ -1,5 +1,6 @@
 -- The relations of schema $1 that have one of the names $2: kind, owner, access method, the key over the id alone where there is one.
-SELECT r.oid::bigint, r.relname::text, r.relkind::text, pg_get_userbyid(r.relowner)::text, pg_has_role(r.relowner, 'USAGE'), coalesce(m.amname::text, ''),
+SELECT r.oid::bigint, r.relname::text, r.relkind::text, pg_get_userbyid(r.relowner)::text, pg_has_role(r.relowner, 'USAGE'),
+    (SELECT rolsuper FROM pg_roles o WHERE o.oid = r.relowner), coalesce(m.amname::text, ''),
     EXISTS (
         SELECT FROM pg_index i
         JOIN pg_attribute k ON k.attrelid = r.oid AND k.attnum = i.indkey[0]
