@@ -142,6 +142,9 @@ func (l *loading) plan(ctx context.Context) error {
 	}
 	l.targets = nil
 	for i, t := range slices.Concat(b.Tables, b.Upserts) {
+		if l.replay && i < len(b.Tables) {
+			t = once(t)
+		}
 		target, err := l.state.newTarget(t, i >= len(b.Tables), false)
 		if err != nil {
 			return err
@@ -161,6 +164,9 @@ func (l *loading) stage(ctx context.Context) error {
 			return fmt.Errorf("write the parts of %s: %w", t.name, err)
 		}
 		list = append(list, unfit...)
+	}
+	if l.replay {
+		list = onceEach(list)
 	}
 	var err error
 	if l.discard, err = l.state.newTarget(discardBatch(warehouse.Discards, list), false, true); err != nil {

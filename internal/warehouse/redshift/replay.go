@@ -3,11 +3,39 @@ package redshift
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
+	"firth/internal/event"
 	"firth/internal/table"
 	"firth/internal/warehouse"
 )
+
+// once leaves out the rows of a batch whose id came before: what is inserted together cannot be seen by the question whether it is
+// there.
+func once(b *table.Batch) *table.Batch {
+	out := *b
+	out.Rows = nil
+	seen := make(map[string]bool, len(b.Rows))
+	for i, row := range b.Rows {
+		id := b.Get(i, b.Columns[0].Name).String()
+		if !seen[id] {
+			out.Rows = append(out.Rows, row)
+		}
+		seen[id] = true
+	}
+	return &out
+}
+
+// onceEach leaves out discards that are listed twice.
+func onceEach(list []event.Discard) []event.Discard {
+	seen := make(map[event.Discard]bool, len(list))
+	return slices.DeleteFunc(list, func(d event.Discard) bool {
+		had := seen[d]
+		seen[d] = true
+		return had
+	})
+}
 
 // history says which table the rows of an upserted one come from, and by which column.
 func history(upserted string) (from, key string) {
