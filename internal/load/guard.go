@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"firth/internal/table"
@@ -56,6 +57,25 @@ type guarded struct {
 	limits Limits
 	now    func() time.Time
 	busy   *busy
+	// stretch is how often the limit of loads was doubled, since each had to be broken off: what alters a great table may take its
+	// time, and would never end otherwise.
+	stretch *atomic.Int32
+}
+
+// maxStretch bounds the limit of a load: 2^5 times that of Limits.
+const maxStretch = 5
+
+// write is a call within that writes a batch.
+func (g *guarded) write(ctx context.Context, what string, fn func(ctx context.Context) error) error {
+	n := g.stretch.Load()
+	err := g.within(ctx, g.limits.Load<<n, what, fn)
+	switch {
+	case err == nil:
+		g.stretch.Store(0)
+	case warehouse.KindOf(err) == warehouse.Timeout && n < maxStretch && ctx.Err() == nil:
+		g.stretch.Store(n + 1)
+	}
+	return err
 }
 
 // within makes one call.
@@ -95,7 +115,7 @@ func (g *guarded) Catalogue(ctx context.Context, source string) (out []warehouse
 }
 
 func (g *guarded) Load(ctx context.Context, b *warehouse.Batch) (out *warehouse.Result, err error) {
-	err = g.within(ctx, g.limits.Load, "load", func(ctx context.Context) (err error) {
+	err = g.write(ctx, "load", func(ctx context.Context) (err error) {
 		out, err = g.Warehouse.Load(ctx, b)
 		return err
 	})
@@ -123,7 +143,7 @@ func (g *guarded) Replay(ctx context.Context, b *warehouse.Batch) (out *warehous
 	if !ok {
 		return nil, cannot("replay", g.name)
 	}
-	err = g.within(ctx, g.limits.Load, "replay", func(ctx context.Context) (err error) {
+	err = g.write(ctx, "replay", func(ctx context.Context) (err error) {
 		out, err = r.Replay(ctx, b)
 		return err
 	})

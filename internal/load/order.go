@@ -190,6 +190,12 @@ func (d *doing) resolve(ctx context.Context) error {
 	if err := l.connected(ctx); err != nil {
 		return err
 	}
+	return d.choose(ctx)
+}
+
+// choose finds the tables that the order names. The gate is held.
+func (d *doing) choose(ctx context.Context) error {
+	l := d.l
 	d.tables = map[string][]string{}
 	var known []string
 	for _, name := range d.sources {
@@ -197,13 +203,10 @@ func (d *doing) resolve(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, t := range tables {
-			if strings.EqualFold(t.Name, warehouse.Discards) {
-				continue
-			}
-			known = append(known, t.Name)
-			if slices.ContainsFunc(d.o.Tables, func(want string) bool { return named(want, name, l.o.Rules.Schema(name), t.Name) }) {
-				d.tables[name] = append(d.tables[name], strings.ToLower(t.Name))
+		for _, t := range d.known(tables) {
+			known = append(known, t)
+			if slices.ContainsFunc(d.o.Tables, func(want string) bool { return named(want, name, l.o.Rules.Schema(name), t) }) {
+				d.tables[name] = append(d.tables[name], strings.ToLower(t))
 			}
 		}
 	}
@@ -216,6 +219,24 @@ func (d *doing) resolve(ctx context.Context) error {
 	}
 	d.sources = slices.DeleteFunc(d.sources, func(name string) bool { return len(d.tables[name]) == 0 })
 	return nil
+}
+
+// known are the names of tables that an order may be about: those that exist, and the standard ones.
+func (d *doing) known(tables []warehouse.Table) []string {
+	var out []string
+	add := func(name string) {
+		same := func(o string) bool { return strings.EqualFold(o, name) }
+		if !same(warehouse.Discards) && !slices.ContainsFunc(out, same) {
+			out = append(out, name)
+		}
+	}
+	for _, t := range tables {
+		add(t.Name)
+	}
+	for _, t := range d.l.o.Standard {
+		add(t.Name)
+	}
+	return out
 }
 
 // wants reports whether the order is about a table of a source.
@@ -280,14 +301,31 @@ func distance(a, b string) int {
 // Do carries one order out, beside Run; see Loader.Do.
 func (r *Runner) Do(ctx context.Context, o Order, progress func(Progress)) (Report, error) {
 	report, err := r.l.Do(ctx, o, progress)
-	if ctx.Err() == nil {
+	if !ended(ctx) {
 		r.look(ctx)
+		r.learn(&o, &report, err)
 	}
 	r.mu.Lock()
-	next := r.status.next
+	next, stopped := r.status.next, r.status.stopped
 	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	r.leave(ctx, err != nil && concernsAll(err), next)
+	r.leave(ctx, stopped || err != nil && concernsAll(err), next)
 	return report, err
+}
+
+// learn takes from an order what it says about the warehouse.
+func (r *Runner) learn(o *Order, report *Report, err error) {
+	now := r.l.o.Now()
+	r.update(func(s *status) {
+		switch {
+		case err == nil && (s.whole || o.kind() == runKind && o.Source == ""):
+			s.err, s.whole, s.tries = nil, false, 0
+		case err != nil && r.o.Schedule == nil && report.Run.ID != "":
+			if s.err == nil {
+				s.since = now
+			}
+			s.err, s.whole, s.tries = err, concernsAll(err), s.tries+1
+		}
+	})
 }

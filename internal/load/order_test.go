@@ -356,7 +356,7 @@ func TestOrdersThatMakeNoSense(t *testing.T) {
 		o    load.Order
 		want string
 	}{
-		{load.Order{Source: "produktion"}, `there is no source "produktion"; did you mean "production"? There are: production, staging`},
+		{load.Order{Source: "prodduction"}, `there is no source "prodduction"; did you mean "production"? There are: production, staging`},
 		{load.Order{Source: "x"}, `there is no source "x". There are: production, staging`},
 		{load.Order{Rebuild: true, Tables: []string{"clickd"}}, `there is no table "clickd"; did you mean "clicked"? There are: clicked, tracks`},
 		{load.Order{From: at, Tables: []string{"staging.trakcs"}}, `there is no table "staging.trakcs"`},

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"firth/internal/schedule"
@@ -28,7 +29,8 @@ type Runner struct {
 	session *session // of the scheduled runs
 	opened  *guarded // nil: not connected; the gate is held
 
-	busy busy
+	busy    busy
+	stretch atomic.Int32
 
 	mu     sync.Mutex
 	status status
@@ -202,7 +204,7 @@ func (r *Runner) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.opened = &guarded{Warehouse: w, name: r.l.o.Name, limits: r.o.Limits, now: r.l.o.Now, busy: &r.busy}
+	r.opened = &guarded{Warehouse: w, name: r.l.o.Name, limits: r.o.Limits, now: r.l.o.Now, busy: &r.busy, stretch: &r.stretch}
 	r.l.o.Warehouse = r.opened
 	for _, s := range r.l.sources {
 		s.stale, s.shaper = true, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"firth/internal/lake"
@@ -17,16 +18,36 @@ const slowAfter = time.Minute
 
 // watch keeps the freshness up to date, also while the warehouse is down or takes its time.
 func (r *Runner) watch(ctx context.Context) {
+	warned := r.warn(r.recall(), "")
+	held, last := "", r.l.o.Now()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		r.look(ctx)
+		if now := r.l.o.Now(); ended(ctx) || now.Sub(last) >= rememberEvery {
+			var err error
+			held, err = r.remember(held)
+			warned, last = r.warn(err, warned), now
+		}
+		if ended(ctx) {
+			return
+		}
 		select {
 		case <-ctx.Done():
-			return
 		case <-tick.C:
 		}
 	}
+}
+
+// warn logs trouble that holds nothing up, once as long as it lasts.
+func (r *Runner) warn(err error, warned string) string {
+	if err == nil {
+		return ""
+	}
+	if err.Error() != warned {
+		r.l.o.Log.Warn("the freshness of a warehouse may be unknown after the next start", "warehouse", r.l.o.Name, "err", err)
+	}
+	return err.Error()
 }
 
 // look compares the lake with how far the sources were last known to be.
@@ -66,7 +87,7 @@ func (r *Runner) describe(s *status) state.Component {
 		if s.whole {
 			as = state.Failed
 		}
-		cell.SetError(as, s.tried(now), s.advice(now, stats.PendingRows))
+		cell.SetError(as, s.tried(now), s.advice(now, stats.PendingRows, r.o.Schedule == nil))
 	case what != "" && waiting >= slowAfter:
 		cell.SetError(state.Degraded, fmt.Errorf("%s %s: no answer for %s", what, r.l.o.Name, inWords(waiting)),
 			"look whether the warehouse works and whether somebody holds a lock there; nothing is lost, the lake has every event")
@@ -101,16 +122,19 @@ func (s *status) tried(now time.Time) error {
 }
 
 // advice is the failure's hint and what happens by itself.
-func (s *status) advice(now time.Time, pending int64) string {
-	text := "it is tried again by itself"
+func (s *status) advice(now time.Time, pending int64, onDemand bool) string {
+	text, before := "it is tried again by itself", "Afterwards nothing has to be done: "
 	if left := s.next.Sub(now); left > 0 {
 		text += " in " + inWords(left)
+	}
+	if onDemand {
+		text, before = "load again: this warehouse is loaded on demand", "Then "
 	}
 	if pending > 0 {
 		text += fmt.Sprintf("; %s rows wait in the lake and none is lost", grouped(pending))
 	}
 	if hint := warehouse.HintOf(s.err); hint != "" {
-		return hint + ". Afterwards nothing has to be done: " + text
+		return strings.TrimSuffix(hint, ".") + ". " + before + text
 	}
 	return text
 }

@@ -3,6 +3,8 @@ package load_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -348,11 +350,14 @@ func TestOnDemand(t *testing.T) {
 		if warehouse.KindOf(err) != warehouse.Down || report.Run.State != warehouse.RunFailure || report.Run.Hint != "start the server" {
 			t.Errorf("%+v, %v", report, err)
 		}
+		if c := r.State(); c.State != state.Failed || c.Hint != "start the server. Then load again: this warehouse is loaded on demand" {
+			t.Errorf("%+v", c)
+		}
 		w.set(nil, false)
 		do(t, r, load.Order{})
 		wantIDs(t, w.loaded("a"), ids(calls(0, 10, 1)))
-		if w.closes != 1 {
-			t.Errorf("closed %d times", w.closes)
+		if c := r.State(); w.closes != 1 || c.State != state.OK {
+			t.Errorf("closed %d times, %+v", w.closes, c)
 		}
 		l.commit("a", journal, 20, calls(10, 10, 1)...)
 		time.Sleep(10 * time.Second)
@@ -391,4 +396,81 @@ func TestFreshnessOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestFreshnessOutlivesTheProcess: a warehouse that is down when the process starts.
+func TestFreshnessOutlivesTheProcess(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l, w := newFakeLake(), newRemote()
+		l.commit("a", journal, 10, calls(0, 10, 1)...)
+		next := func() *load.Runner {
+			o := options(l, nil, nil)
+			o.Name, o.Warehouse, o.TempDir = "pg", nil, dir
+			return load.NewRunner(load.RunnerOptions{Loader: o, Open: w.open, Schedule: schedule.Every(time.Minute)})
+		}
+		stop := begin(t, next())
+		time.Sleep(time.Second)
+		stop()
+		w.set(refused(), false)
+		l.commit("a", journal, 17, calls(10, 7, 1)...)
+		r := next()
+		stop = begin(t, r)
+		time.Sleep(time.Second)
+		f := r.Freshness()
+		if len(f) != 1 || f[0].PendingRows != 7 || f[0].LoadedThrough != call(9, "").ReceivedAt || f[0].LoadedAt.IsZero() {
+			t.Errorf("%+v", f)
+		}
+		stop()
+		// What the file says decides nothing.
+		if err := os.WriteFile(filepath.Join(dir, "positions-pg.json"), []byte(`{"a":{"next":{"`+journal+`":1000}}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.set(nil, false)
+		stop = begin(t, next())
+		time.Sleep(time.Second)
+		wantIDs(t, w.loaded("a"), ids(calls(0, 17, 1)))
+		stop()
+	})
+}
+
+// TestALoadThatNeedsLongGetsLonger: what alters a great table takes its time.
+func TestALoadThatNeedsLongGetsLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w := newFakeLake(), &patient{fakeWarehouse: newFakeWarehouse(), needs: 3 * time.Hour}
+		l.commit("a", journal, 10, calls(0, 10, 1)...)
+		o := options(l, nil, nil)
+		o.Name, o.Warehouse = "pg", nil
+		r := load.NewRunner(load.RunnerOptions{Loader: o, Schedule: schedule.Every(time.Minute), Open: func(context.Context) (load.Warehouse, error) { return w, nil }})
+		stop := begin(t, r)
+		time.Sleep(10 * time.Minute)
+		if c := r.State(); c.State != state.Degraded || c.Error != "load pg: no answer for 9 minutes" && c.Error != "load pg: no answer for 10 minutes" {
+			t.Errorf("%+v", c)
+		}
+		time.Sleep(25 * time.Minute)
+		if c := r.State(); c.State != state.Failed || !strings.Contains(c.Error, "load pg: no answer in 30 minutes") {
+			t.Errorf("%+v", c)
+		}
+		time.Sleep(12 * time.Hour)
+		wantIDs(t, w.loaded("a"), ids(calls(0, 10, 1)))
+		if c := r.State(); c.State != state.OK {
+			t.Errorf("%+v", c)
+		}
+		stop()
+	})
+}
+
+// patient needs so long for its first load.
+type patient struct {
+	*fakeWarehouse
+	needs time.Duration
+}
+
+func (w *patient) Load(ctx context.Context, b *warehouse.Batch) (*warehouse.Result, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(w.needs):
+	}
+	return w.fakeWarehouse.Load(ctx, b)
 }
