@@ -20,25 +20,31 @@ need:
 demo: build
 	@$(BIN) demo
 
-# Everything that proves a change: unit, golden and fuzz corpora, crash tests in their short form, real SDKs, real Iceberg readers.
+# Everything that proves a change: unit, golden and fuzz corpora, crash tests in their short form, real SDKs, real Iceberg readers, real
+# PostgreSQL, MariaDB and S3-compatible servers.
 test: build
 	@test/setup
 	@source test/env && CI=true FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 15m ./...
 
 # The long forms, one after the other, some hours on two cores: 100 rounds of kills and the crash matrices in full, ten minutes of everything at
 # once, a year of commits, the race detector, longer fuzzing. Run it before a release.
-full: test lint crashtest long
+full: test lint
+	@test/setup full
+	@$(MAKE) crashtest long
+	@source test/env && CI=true FIRTH_LONG=$(LONG) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 60m ./test/server ./test/warehouse ./internal/warehouse/mysql
 	@source test/env && CI=true FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -race -short -timeout 60m ./internal/...
 	@build/fuzz 30s
 
 # Kills of the real server under load with mergers, expiry and sweeper at work; a full disk; and a crash, with and without loss of what was not
-# synced, at every operation and every named step of the journal, the lake and the warehouse. SEED=N repeats the draws of an earlier run.
+# synced, at every operation and every named step of the journal, the lake and the warehouse; warehouses that are servers, killed, cut off and
+# restarted while they are loaded. SEED=N repeats the draws of an earlier run.
 crashtest: build
+	@test/setup
 	FIRTH_CRASH_ROUNDS=$(ROUNDS) FIRTH_SEED=$(SEED) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 3h -v -run '$(CRASHES)' \
-	  ./test/crash ./test/disk ./internal/journal ./internal/lake/... ./internal/warehouse/duckdb ./internal/disk/... | build/brief
+	  ./test/crash ./test/disk ./internal/journal ./internal/lake/... ./internal/warehouse/duckdb ./internal/disk/... ./test/warehouse | build/brief
 ROUNDS  ?= 100
 SEED    ?=
-CRASHES := Kill|Crash|Fail|Fault|Full|Flip|Grown|Restore|Mend|While|Warehouse
+CRASHES := Kill|Crash|Cut|Restarts|Fail|Fault|Full|Flip|Grown|Restore|Mend|While|Warehouse
 
 # Everything at once, read all the while (ten minutes), and a simulated year.
 long: build

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,9 @@ func each(t *testing.T, postgresVersions []string, test func(t *testing.T, d *ta
 		t.Run("PostgreSQL "+version, func(t *testing.T) { test(t, postgres(t, version)) })
 	}
 	t.Run("MariaDB 11.4", func(t *testing.T) { test(t, mariaDB(t, "11.4")) })
+	if os.Getenv("FIRTH_LONG") != "" { // Debian's own is installed by test/setup full alone
+		t.Run("MariaDB 10.11", func(t *testing.T) { test(t, mariaDB(t, "10.11")) })
+	}
 }
 
 // send posts a batch of calls, which must be taken.

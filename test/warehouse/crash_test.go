@@ -91,7 +91,7 @@ func TestConnectionCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		bytes := proxy.Sent() - before
-		many := rounds(12)
+		many := rounds(8)
 		failed := 0
 		for i := range many {
 			l.Send(1)
