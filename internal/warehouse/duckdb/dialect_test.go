@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	engine "github.com/duckdb/duckdb-go/v2"
 	"github.com/google/go-cmp/cmp"
@@ -31,6 +32,10 @@ func TestDialect(t *testing.T) {
 		}
 		return s
 	}
+	lines := func(statements []string, err error) string {
+		t.Helper()
+		return must(strings.Join(statements, ";\n"), err)
+	}
 	var b strings.Builder
 	for _, s := range []struct{ name, sql string }{
 		{"create schema", createSchema(odd)},
@@ -42,6 +47,15 @@ func TestDialect(t *testing.T) {
 		{"list inexact", listInexact(schema, odd, "n")},
 		{"merge", mergeRows(schema, "users", []string{"id", "received_at", "uuid_ts", "plan", odd})},
 		{"merge of ids alone", mergeRows(schema, "users", []string{"id"})},
+		{"append what is missing", appendMissing(schema, odd, []string{"id", odd})},
+		{"discards that are missing", appendMissingDiscards(schema, []string{"table_name", "loaded_at"})},
+		{"recompute users", must(recomputeRows(schema, "users", "identifies", "user_id", columns[1:], time.Unix(1_700_000_000, 123_456_000)))},
+		{"recompute ids alone", must(recomputeRows(schema, "accounts", "groups", "group_id", nil, time.Unix(1_700_000_000, 0)))},
+		{"swap", lines(swapTable(schema, "_firth_rebuild_production", odd, columns[:2], nil, true))},
+		{"swap of a table that is not there", lines(swapTable(schema, "_firth_rebuild_production", "clicks", columns[:1], nil, false))},
+		{"swap with columns of a person's", lines(swapTable(schema, "_firth_rebuild_production", "clicks", columns[:1],
+			[]extraColumn{{name: odd, kind: "VARCHAR", def: "'x'"}, {name: "more", kind: "DATE"}, {name: "untold", kind: "BIGINT", def: "1 + 1", lost: true}}, true))},
+		{"swap of discards", strings.Join(swapDiscards(schema, "_firth_rebuild_production", odd), ";\n")},
 		{"events without files", eventsView(schema, nil)},
 		{"events", eventsView(odd, []string{"/lake/a.parquet", "/lake/it's/b.parquet"})},
 		{"dead letters without files", deadLettersView(nil)},

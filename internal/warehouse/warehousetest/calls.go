@@ -51,8 +51,8 @@ func (b *bench) shaped(shaper load.Shaper, calls ...*event.Call) *warehouse.Batc
 	return w
 }
 
-func track(id, event_, user string, properties map[string]any) *event.Call {
-	return &event.Call{MessageID: id, Type: "track", Event: event_, UserID: user, Properties: document(properties)}
+func track(id, what, user string, properties map[string]any) *event.Call {
+	return &event.Call{MessageID: id, Type: "track", Event: what, UserID: user, Properties: document(properties)}
 }
 
 func identify(id, user string, traits map[string]any) *event.Call {
