@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"sync"
 	"time"
 
@@ -99,7 +100,7 @@ func (c *childState) replace(now []state.Component, answer answerState) {
 		was[b.Name] = b
 	}
 	for _, n := range now {
-		if n == was[n.Name] || (n.State == state.OK && was[n.Name].State == "") {
+		if sameTrouble(n, was[n.Name]) || (n.State == state.OK && was[n.Name].State == "") {
 			continue
 		}
 		if n.State == state.OK || n.State == state.Starting {
@@ -108,6 +109,14 @@ func (c *childState) replace(now []state.Component, answer answerState) {
 		}
 		c.log.Warn("component", "name", n.Name, "state", n.State, "error", n.Error, "hint", n.Hint)
 	}
+}
+
+// figures is what counts up or down in a message from second to second.
+var figures = regexp.MustCompile(`[0-9][0-9,.]*( (second|minute|hour|day)s?)?`) //nolint:gochecknoglobals // a constant pattern
+
+// sameTrouble says whether a component has nothing to say that it did not say before but for figures.
+func sameTrouble(now, before state.Component) bool {
+	return now.State == before.State && figures.ReplaceAllString(now.Error, "#") == figures.ReplaceAllString(before.Error, "#")
 }
 
 func (c *childState) ask(ctx context.Context) answerState {

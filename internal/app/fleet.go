@@ -140,18 +140,18 @@ func (f *fleet) member(r *remote, reader *lake.Reader, history load.History) (*m
 		return nil, hint(err, "the folder %s must be writable", filepath.Dir(temp))
 	}
 	m.runner = load.NewRunner(load.RunnerOptions{
-		Loader: loaderOptions(r, k, reader, history, temp), Schedule: m.schedule,
+		Loader: loaderOptions(r, k, reader, history, temp, f.log), Schedule: m.schedule,
 		Open: func(ctx context.Context) (load.Warehouse, error) { return k.open(ctx, r) },
 	})
 	return m, nil
 }
 
 // loaderOptions are the settings of what loads a warehouse that is a server.
-func loaderOptions(r *remote, k serverKind, reader load.Lake, history load.History, temp string) load.Options {
+func loaderOptions(r *remote, k serverKind, reader load.Lake, history load.History, temp string, log *slog.Logger) load.Options {
 	rules := r.rules(k)
 	return load.Options{
 		Name: r.name, Lake: reader, History: history, Rules: rules, Standard: event.Standard(rules), Selection: selection(&r.Warehouse),
-		NewShaper: load.Segment(rules, event.ShapeOptions{}), NewSurvey: load.Survey(rules, event.ShapeOptions{}), TempDir: temp, Log: r.log,
+		NewShaper: load.Segment(rules, event.ShapeOptions{}), NewSurvey: load.Survey(rules, event.ShapeOptions{}), TempDir: temp, Log: log,
 	}
 }
 

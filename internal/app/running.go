@@ -53,12 +53,12 @@ func running(ctx context.Context, cfg *config.Config) Finding {
 	for _, c := range body.Components {
 		if c.State != state.OK {
 			f.OK = f.OK && c.State == state.Starting
-			f.Found += fmt.Sprintf("; %s is %s: %s", c.Name, c.State, c.Error)
+			f.Found += fmt.Sprintf("\n%s is %s: %s", c.Name, c.State, strings.Join(strings.Fields(c.Error), " "))
 			if c.Hint != "" {
 				hints = append(hints, c.Hint)
 			}
 		}
 	}
-	f.Hint = strings.Join(hints, "; ")
+	f.Hint = strings.Join(hints, "\n")
 	return f
 }
