@@ -2,6 +2,7 @@ package redshift
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -20,7 +21,7 @@ func Setup(rawURL string, schemas []string) (string, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Host == "" || u.User.Username() == "" || strings.Trim(u.Path, "/") == "" {
 		return "", &warehouse.Error{
-			Op: "set up", Kind: warehouse.Unexpected, Err: fmt.Errorf("the address names no user or no database"),
+			Op: "set up", Kind: warehouse.Unexpected, Err: errors.New("the address names no user or no database"),
 			Hint: "write it as redshift://user:password@host:5439/database",
 		}
 	}
@@ -40,9 +41,13 @@ func Setup(rawURL string, schemas []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(&b, "\n/* The staging store. For the key pair or role that Firth runs with:\n%s\n\nFor the role that the cluster reads with (iam_role), which redshift.amazonaws.com may assume:\n%s\n*/\n", firth, cluster)
+	// Line by line: a policy's /* would begin a comment within a comment.
+	b.WriteString("\n-- The policy of the staging store for the key pair or role that Firth runs with:\n" + comment(firth))
+	b.WriteString("-- and for the role that the cluster reads with (iam_role), which redshift.amazonaws.com may assume:\n" + comment(cluster))
 	return b.String(), nil
 }
+
+func comment(s string) string { return "-- " + strings.ReplaceAll(s, "\n", "\n-- ") + "\n" }
 
 // policy is an IAM policy document.
 type policy struct {

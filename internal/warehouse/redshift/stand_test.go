@@ -39,7 +39,7 @@ type place struct {
 	store  *server.Store
 	url    string
 	sqlDB  *sql.DB
-	mu     sync.Mutex
+	mu     *sync.Mutex
 	before func(statement string) error // nil: nothing happens
 	spoken []string
 }
@@ -62,7 +62,7 @@ func placeOn(t *testing.T, pg *server.PG, store *server.Store, connection string
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() }) // readers only
-	return &place{t: t, pg: pg, store: store, url: connection, sqlDB: db}
+	return &place{t: t, pg: pg, store: store, url: connection, sqlDB: db, mu: &sync.Mutex{}}
 }
 
 // hook lets fn see each statement before it is said, and fail it.

@@ -1,0 +1,59 @@
+-- Run as an administrator, in the database "analytics". The password: 8 to 64 characters, with upper and lower case and a digit.
+CREATE USER "firth" PASSWORD '<password>';
+GRANT CREATE, TEMPORARY ON DATABASE "analytics" TO "firth";
+
+-- The user makes the schemas of the sources, and _firth, by itself. Only for those that exist already:
+-- GRANT USAGE, CREATE ON SCHEMA "production" TO "firth";
+-- GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA "production" TO "firth"; and for each table: ALTER TABLE "production".<table> OWNER TO "firth";
+-- GRANT USAGE, CREATE ON SCHEMA "odd ""name""" TO "firth";
+-- GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA "odd ""name""" TO "firth"; and for each table: ALTER TABLE "odd ""name""".<table> OWNER TO "firth";
+
+-- The policy of the staging store for the key pair or role that Firth runs with:
+-- {
+--   "Version": "2012-10-17",
+--   "Statement": [
+--     {
+--       "Effect": "Allow",
+--       "Action": [
+--         "s3:ListBucket"
+--       ],
+--       "Resource": "arn:aws:s3:::<bucket>",
+--       "Condition": {
+--         "StringLike": {
+--           "s3:prefix": "<prefix>/*"
+--         }
+--       }
+--     },
+--     {
+--       "Effect": "Allow",
+--       "Action": [
+--         "s3:PutObject",
+--         "s3:GetObject",
+--         "s3:DeleteObject",
+--         "s3:AbortMultipartUpload"
+--       ],
+--       "Resource": "arn:aws:s3:::<bucket>/<prefix>/*"
+--     }
+--   ]
+-- }
+-- and for the role that the cluster reads with (iam_role), which redshift.amazonaws.com may assume:
+-- {
+--   "Version": "2012-10-17",
+--   "Statement": [
+--     {
+--       "Effect": "Allow",
+--       "Action": [
+--         "s3:GetBucketLocation",
+--         "s3:ListBucket"
+--       ],
+--       "Resource": "arn:aws:s3:::<bucket>"
+--     },
+--     {
+--       "Effect": "Allow",
+--       "Action": [
+--         "s3:GetObject"
+--       ],
+--       "Resource": "arn:aws:s3:::<bucket>/<prefix>/*"
+--     }
+--   ]
+-- }
