@@ -161,15 +161,14 @@ func (c *checker) server(ctx context.Context) bool {
 
 // rights compares the rights of the login with those that loads need.
 func (c *checker) rights(ctx context.Context, schemas []string) {
-	var account string
-	if err := c.session.QueryRowContext(ctx, tagged("SELECT CURRENT_USER()")).Scan(&account); err != nil {
+	account, err := c.session.account(ctx)
+	if err != nil {
 		c.broken("rights", err)
 		return
 	}
-	name, host, _ := cutLast(account, "@")
-	account = literal(name) + "@" + literal(host)
+	c.db.login.grantee = account
 	granted := map[string][]string{} // by pattern of databases
-	err := c.session.each(ctx, "SELECT '%', privilege_type FROM information_schema.user_privileges WHERE grantee = ? "+
+	err = c.session.each(ctx, "SELECT '%', privilege_type FROM information_schema.user_privileges WHERE grantee = ? "+
 		"UNION ALL SELECT table_schema, privilege_type FROM information_schema.schema_privileges WHERE grantee = ?", []any{account, account}, func(rows *sql.Rows) error {
 		var pattern, privilege string
 		err := rows.Scan(&pattern, &privilege)
@@ -212,14 +211,6 @@ func keys(m map[string][]string) []string {
 		out = append(out, k)
 	}
 	return out
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+len(sep):], true
 }
 
 // like matches a database with the pattern of a GRANT.

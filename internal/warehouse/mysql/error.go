@@ -66,6 +66,8 @@ const (
 	errKeyColumnForeign  = 1832
 	errKeyColumnForeign2 = 1833
 	errPasswordExpired   = 1820
+	errPasswordExpired2  = 1862
+	errTriggers          = 1435
 	errAccountLocked     = 3118
 	errAccountLocked2    = 4151 // MariaDB
 	errNeedsTLS          = 3159
@@ -105,13 +107,16 @@ func refusesStream(err error) bool {
 	return slices.Contains([]uint16{errInfileRefused, errInfileOff, errInfileOff2}, number(err))
 }
 
-// kinds is what an error number means.
+// kindOf is what an error means.
 func kindOf(err error) warehouse.Kind {
 	n := number(err)
+	if (n == errNoTable || n == errUnknownDatabase) && strings.Contains(err.Error(), "'"+bookkeeping) {
+		return warehouse.Broken
+	}
 	switch n {
 	case errAccessDenied:
 		return warehouse.BadLogin
-	case errHostBlocked, errHostDenied, errPasswordExpired, errAccountLocked, errAccountLocked2:
+	case errHostBlocked, errHostDenied, errPasswordExpired, errPasswordExpired2, errAccountLocked, errAccountLocked2:
 		return warehouse.NoLogin
 	case errDatabaseDenied, errTableDenied, errColumnDenied, errNotPermitted:
 		return warehouse.Denied
@@ -206,7 +211,7 @@ func (l login) hint(kind warehouse.Kind, err error) string {
 	case warehouse.NoDatabase:
 		return "CREATE DATABASE " + quote(textBetween(err.Error(), "database '", "'", l.database))
 	case warehouse.TooMany:
-		return tooManyHint(err)
+		return l.tooManyHint(err)
 	case warehouse.ReadOnly:
 		if strings.Contains(err.Error(), "super") {
 			return "name the primary server in the url; if this is it: SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF"
@@ -229,19 +234,24 @@ func (l login) hint(kind warehouse.Kind, err error) string {
 		return "see that the server runs and listens on " + l.place() + " (bind-address); loading goes on by itself when it is back"
 	case warehouse.Timeout:
 		return "open the way to " + l.place() + " in firewalls and security groups; loading goes on by itself when it answers"
+	case warehouse.Broken:
+		return "somebody dropped the bookkeeping " + quote(bookkeeping) + ": it is made again, and what the lake has is loaded once more where tables lack it"
 	case warehouse.NotThere:
 		return "SET GLOBAL sql_require_primary_key = OFF"
 	}
 	return l.otherHint(err)
 }
 
-// account is the user and host that the server took the login for, as it names them in a message.
+// account is the user as GRANT takes it: as the server said after the login, or in the message of a refused database. Other messages
+// name the host that the client came from, which need not be the account's.
 func (l login) account(err error) string {
-	m := accountText.FindStringSubmatch(err.Error())
-	if m == nil {
-		return literal(l.user) + "@'%'"
+	if l.grantee != "" {
+		return l.grantee
 	}
-	return literal(m[1]) + "@" + literal(m[2])
+	if m := accountText.FindStringSubmatch(err.Error()); m != nil && number(err) == errDatabaseDenied {
+		return literal(m[1]) + "@" + literal(m[2])
+	}
+	return literal(l.user) + "@'%'"
 }
 
 var (
@@ -265,8 +275,8 @@ func (l login) loginHint(err error) string {
 		return "FLUSH HOSTS"
 	case errAccountLocked, errAccountLocked2:
 		return "ALTER USER " + a + " ACCOUNT UNLOCK"
-	case errPasswordExpired:
-		return "ALTER USER " + literal(l.user) + "@'%' PASSWORD EXPIRE NEVER"
+	case errPasswordExpired, errPasswordExpired2:
+		return "ALTER USER " + a + " IDENTIFIED BY '<password>' PASSWORD EXPIRE NEVER"
 	}
 	return "mend user or password in the url, or set the password: ALTER USER " + a + " IDENTIFIED BY '<password>'; where there is no such user: CREATE USER " + a +
 		" IDENTIFIED BY '<password>' (firth check --setup prints the grants)"
@@ -306,12 +316,12 @@ func grantPattern(database string) string {
 	return quote(strings.NewReplacer("_", `\_`, "%", `\%`).Replace(database))
 }
 
-func tooManyHint(err error) string {
+func (l login) tooManyHint(err error) string {
 	switch number(err) {
 	case errTooManyConns:
 		return "SET GLOBAL max_connections = 500 (it is set too low for who else is connected), or end connections that are idle"
 	case errUserTooMany, errResourceLimit:
-		return "ALTER USER CURRENT_USER() WITH MAX_USER_CONNECTIONS 0 MAX_QUERIES_PER_HOUR 0 MAX_UPDATES_PER_HOUR 0 MAX_CONNECTIONS_PER_HOUR 0"
+		return "ALTER USER " + l.account(err) + " WITH MAX_USER_CONNECTIONS 0 MAX_QUERIES_PER_HOUR 0 MAX_UPDATES_PER_HOUR 0 MAX_CONNECTIONS_PER_HOUR 0"
 	case errRowTooLarge:
 		return "SET GLOBAL innodb_strict_mode = OFF (or GRANT SESSION_VARIABLES_ADMIN to the user on MySQL), or drop columns that nobody needs: one row of the table must fit into half a page of InnoDB"
 	}
@@ -319,7 +329,12 @@ func tooManyHint(err error) string {
 }
 
 func (l login) otherHint(err error) string {
+	if errors.Is(err, engine.ErrPktTooLarge) {
+		return "SET GLOBAL max_allowed_packet = 67108864"
+	}
 	switch number(err) {
+	case errTriggers:
+		return "a trigger keeps the table in its place: SHOW TRIGGERS, DROP TRIGGER ..., and make it again when the rebuild is done"
 	case errPacketTooLarge:
 		return "SET GLOBAL max_allowed_packet = 67108864"
 	case errDuplicate:

@@ -17,7 +17,9 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -58,6 +60,8 @@ type DB struct {
 
 	// step is called between the steps of evolving and swapping; tests let it fail.
 	step func(name string) error
+	// spoil, where a test sets it, wraps the streams of rows.
+	spoil func(io.Reader) io.Reader
 }
 
 // server is what was found out about the server at Open.
@@ -94,7 +98,7 @@ func connect(url string, o Options) (*DB, error) {
 		return nil, &warehouse.Error{Op: "open", Object: l.place(), Kind: warehouse.Unexpected, Err: err, Hint: "see the parameters in the url"}
 	}
 	d := &DB{
-		sql: sql.OpenDB(connector{inner}), login: l, now: o.Now, log: o.Log, known: map[string]tables{}, step: func(string) error { return nil },
+		sql: sql.OpenDB(connector{inner, 2 * config.Timeout}), login: l, now: o.Now, log: o.Log, known: map[string]tables{}, step: func(string) error { return nil },
 	}
 	if d.now == nil {
 		d.now = time.Now
@@ -110,9 +114,22 @@ func connect(url string, o Options) (*DB, error) {
 
 // connector prepares each session. What the session's user may not set is left as it is: without it some wide tables cannot be
 // made, and the error says so then.
-type connector struct{ driver.Connector }
+type connector struct {
+	driver.Connector
+	patience time.Duration
+}
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	within, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	conn, err := c.begin(within)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("no login within %v: %w", c.patience, os.ErrDeadlineExceeded)
+	}
+	return conn, err
+}
+
+func (c connector) begin(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -136,7 +153,9 @@ func (d *DB) prepareServer(ctx context.Context) error {
 		return err
 	}
 	s := session{conn}
-	err = d.server.survey(ctx, s)
+	if err = d.server.survey(ctx, s); err == nil {
+		d.login.grantee, err = s.account(ctx)
+	}
 	if err == nil {
 		err = d.makeBookkeeping(ctx, s)
 	}
@@ -230,6 +249,16 @@ func (d *DB) Close() error {
 
 // session is one connection; temporary tables live as long as it.
 type session struct{ *sql.Conn }
+
+// account is the user of the session as GRANT takes it.
+func (s session) account(ctx context.Context) (string, error) {
+	var text string
+	if err := s.QueryRowContext(ctx, tagged("SELECT CURRENT_USER()")).Scan(&text); err != nil {
+		return "", fmt.Errorf("ask for the account: %w", err)
+	}
+	at := strings.LastIndex(text, "@")
+	return literal(text[:max(at, 0)]) + "@" + literal(text[at+1:]), nil
+}
 
 // tagged marks a statement as one of this program, for whoever looks at the list of processes.
 func tagged(statement string) string { return "/* firth */ " + statement }

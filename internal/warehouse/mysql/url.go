@@ -20,12 +20,14 @@ import (
 // login is who connects where, for messages; the password is not in it.
 type login struct {
 	user, host, port, database string
+	grantee                    string // the account as the server names it, once it has
 }
 
 // place is the server as messages name it.
 func (l login) place() string { return net.JoinHostPort(l.host, l.port) }
 
 const (
+	// dialTimeout is how long a server may take to be reached, and half of what it may take to let a session begin.
 	dialTimeout = 10 * time.Second
 	// lockSeconds is how long a statement waits for a lock. While DDL waits for a table, later readers of it wait as well.
 	lockSeconds = 10
@@ -55,7 +57,6 @@ func parseURL(text string, o Options) (*engine.Config, login, error) {
 			}
 		}
 	}
-	config.DBName = ""
 	setSession(config)
 	return config, l, nil
 }
@@ -125,6 +126,9 @@ func setSession(config *engine.Config) {
 	config.Params["sql_mode"] = sqlMode
 	config.Params["time_zone"] = "'+00:00'"
 	config.Params["autocommit"] = "1"
-	config.Params["innodb_lock_wait_timeout"] = strconv.Itoa(lockSeconds)
-	config.Params["lock_wait_timeout"] = strconv.Itoa(lockSeconds)
+	for _, name := range []string{"innodb_lock_wait_timeout", "lock_wait_timeout"} {
+		if config.Params[name] == "" {
+			config.Params[name] = strconv.Itoa(lockSeconds)
+		}
+	}
 }

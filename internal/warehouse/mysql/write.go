@@ -38,7 +38,11 @@ func (l *loading) stream(ctx context.Context, set *rowSet, target string) error 
 	l.db.streamed++
 	// The driver knows streams by name for the whole process.
 	name := fmt.Sprintf("firth-%p-%d", l.db, l.db.streamed)
-	engine.RegisterReaderHandler(name, func() io.Reader { return newLines(set) })
+	var rows io.Reader = newLines(set)
+	if l.db.spoil != nil {
+		rows = l.db.spoil(rows)
+	}
+	engine.RegisterReaderHandler(name, func() io.Reader { return rows })
 	defer engine.DeregisterReaderHandler(name)
 	n, err := l.session.count(ctx, loadInfile(name, target, set.names(), set.stamps, timeLiteral(l.now.UnixMicro())))
 	if err != nil {

@@ -1,0 +1,12 @@
+package mysql
+
+import "io"
+
+// SetStep lets a test fail between the steps of a load or a swap.
+func (d *DB) SetStep(fn func(name string) error) { d.step = fn }
+
+// SetStream lets a test break the streams that rows are sent by; nil ends it.
+func (d *DB) SetStream(fn func(io.Reader) io.Reader) { d.spoil = fn }
+
+// SetInsert makes the warehouse insert rows instead of streaming them.
+func (d *DB) SetInsert() { d.noInfile, d.told = true, true }
