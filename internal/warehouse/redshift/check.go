@@ -106,12 +106,13 @@ func (c *checking) bookkeeping(ctx context.Context) {
 // schema looks at the schema of a source: whether tables can be made there, and those that exist changed.
 func (c *checking) schema(ctx context.Context, schema string) {
 	what := "schema " + schema
+	c.db.schema = schema
 	exists, err := c.db.schemaExists(ctx, schema)
 	if err != nil || !exists {
 		c.add(what, "none yet: the first load makes it", err)
 		return
 	}
-	name := literal(quote(schema))
+	name := literal(schema)
 	r, err := c.db.exec(ctx, "SELECT has_schema_privilege("+name+", 'USAGE'), has_schema_privilege("+name+", 'CREATE')")
 	if err != nil {
 		c.add(what, "", err)

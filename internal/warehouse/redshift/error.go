@@ -127,7 +127,7 @@ func (d *DB) diagnoseServer(pe *pgconn.PgError) (warehouse.Kind, string) {
 	case "57P01", "57P02", "57P03", "08000", "08003", "08006":
 		return warehouse.Down, "the cluster restarts or ended the connection; Firth tries again by itself"
 	case "2BP01":
-		return warehouse.Unexpected, "drop what depends on the column, or make such views with WITH NO SCHEMA BINDING; " + firstLine(pe.Detail)
+		return warehouse.Unexpected, "drop what depends on the column, or make such views WITH NO SCHEMA BINDING; " + firstLine(pe.Detail)
 	case "0A000", "42601":
 		return warehouse.Unexpected, ""
 	}
@@ -141,9 +141,9 @@ func firstLine(s string) string {
 
 // deniedHint is the statement that gives the missing right, for an administrator.
 func (d *DB) deniedHint(message string) string {
-	user, database := quote(d.user), quote(d.database)
+	user, database, schema := quote(d.user), quote(d.database), quote(d.schema)
 	if m := ownerText.FindStringSubmatch(message); m != nil {
-		return fmt.Sprintf("ALTER TABLE <schema>.%s OWNER TO %s", quote(m[1]), user)
+		return fmt.Sprintf("ALTER TABLE %s.%s OWNER TO %s", schema, quote(m[1]), user)
 	}
 	m := objectText.FindStringSubmatch(message)
 	if m == nil {
@@ -155,7 +155,7 @@ func (d *DB) deniedHint(message string) string {
 	case "schema":
 		return fmt.Sprintf("GRANT USAGE, CREATE ON SCHEMA %s TO %s; GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA %s TO %s", quote(m[2]), user, quote(m[2]), user)
 	case "relation", "table", "view":
-		return fmt.Sprintf("GRANT ALL PRIVILEGES ON TABLE <schema>.%s TO %s; or for all of them: GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA <schema> TO %s", quote(m[2]), user, user)
+		return fmt.Sprintf("GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA %s TO %s; for %s alone: GRANT ALL PRIVILEGES ON TABLE %s.%s TO %s", schema, user, m[2], schema, quote(m[2]), user)
 	}
 	return fmt.Sprintf("GRANT CREATE, TEMPORARY ON DATABASE %s TO %s", database, user)
 }

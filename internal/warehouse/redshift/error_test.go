@@ -27,6 +27,7 @@ func TestKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.schema = "production"
 	pe := func(code, message string) error {
 		return &pgconn.PgError{Severity: "ERROR", Code: code, Message: message}
 	}
@@ -128,6 +129,37 @@ func TestRealTrouble(t *testing.T) {
 	if warehouse.KindOf(err) != warehouse.NotThere || !strings.Contains(warehouse.HintOf(err), "type: postgres") {
 		t.Errorf("PostgreSQL as Redshift: %v, hint %q", err, warehouse.HintOf(err))
 	}
+}
+
+// TestRejectedRow has the cluster refuse a row, and write the reason down where it can be read.
+func TestRejectedRow(t *testing.T) {
+	p := newPlace(t)
+	d := p.open(Options{})
+	refuse := func(s string) error {
+		if strings.HasPrefix(s, "COPY ") {
+			return &pgconn.PgError{Severity: "ERROR", Code: "XX000", Message: "Load into table 'firth_stage_0' failed.  Check 'sys_load_error_detail' system table for details."}
+		}
+		return nil
+	}
+	p.hook(refuse)
+	if _, err := d.Load(t.Context(), batchOf(0, 10)); warehouse.KindOf(err) != warehouse.Unstaged || !strings.Contains(warehouse.HintOf(err), "sys_load_error_detail") {
+		t.Errorf("refused without a reason: %v", err)
+	}
+	p.pg.Exec(p.query("SELECT current_database()"),
+		"CREATE TABLE sys_load_error_detail (file_name char(256), line_number bigint, column_name char(127), error_message char(512), start_time timestamp)", "GRANT SELECT ON sys_load_error_detail TO PUBLIC")
+	p.hook(func(s string) error {
+		if m := copyForm.FindStringSubmatch(s); m != nil {
+			p.pg.Exec(p.query("SELECT current_database()"), "INSERT INTO sys_load_error_detail VALUES ('"+strings.Replace(m[3], ".manifest", "-0000.csv.gz", 1)+"', 7, 'c2', 'String length exceeds DDL length', now())")
+		}
+		return refuse(s)
+	})
+	if _, err := d.Load(t.Context(), batchOf(0, 10)); err == nil || !strings.HasSuffix(err.Error(), "0000-0000.csv.gz, column c2: String length exceeds DDL length") || !strings.Contains(err.Error(), "line 7 of s3://") {
+		t.Errorf("refused with a reason: %v", err)
+	}
+	p.hook(nil)
+	p.noParts()
+	mustLoad(t, d, batchOf(0, 10))
+	p.exactly(10)
 }
 
 // TestBusy holds a table for longer than a loader waits.

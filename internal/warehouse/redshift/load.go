@@ -85,6 +85,7 @@ func (l *loading) begin(ctx context.Context) error {
 			Hint: "rename the source: _firth, information_schema and names that begin with pg_ are taken",
 		}
 	}
+	l.db.schema = l.batch.Schema
 	return l.db.connected(ctx)
 }
 
@@ -104,6 +105,9 @@ func (l *loading) load(ctx context.Context) error {
 	for {
 		l.staging = l.db.newStaging()
 		err := l.attempt(ctx)
+		if err != nil && rejectedText.MatchString(err.Error()) {
+			err = l.db.rejection(ctx, l.staging.dir, err)
+		}
 		l.db.remove(ctx, l.staging.keys)
 		if !errors.Is(err, errStuck) {
 			return err
@@ -301,6 +305,24 @@ func (d *DB) copyStaged(ctx context.Context, stage string, columns int, manifest
 		return fmt.Errorf("copy the parts: %w", err)
 	}
 	return nil
+}
+
+// rejection adds to the error of a COPY what the cluster wrote down about it, where that can be read: the newer of its two logs, or the
+// older.
+func (d *DB) rejection(ctx context.Context, dir string, err error) error {
+	of := " LIKE " + literal("%/"+dir+"%") + " ORDER BY "
+	for _, statement := range []string{
+		"SELECT file_name, line_number, column_name, error_message FROM sys_load_error_detail WHERE file_name" + of + "start_time DESC LIMIT 1",
+		"SELECT filename, line_number, colname, err_reason FROM stl_load_errors WHERE filename" + of + "starttime DESC LIMIT 1",
+	} {
+		r, failed := d.exec(ctx, statement)
+		if failed != nil || len(r.rows) == 0 {
+			continue
+		}
+		row := r.rows[0]
+		return fmt.Errorf("%w: line %s of %s, column %s: %s", err, row[1].String, strings.TrimSpace(row[0].String), strings.TrimSpace(row[2].String), strings.TrimSpace(row[3].String))
+	}
+	return err
 }
 
 // keep notes secrets that statements hold from now on.

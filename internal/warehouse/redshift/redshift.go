@@ -57,6 +57,7 @@ type DB struct {
 	place    string // host and database, for errors
 	user     string
 	database string
+	schema   string // at hand, for errors that name a table alone
 	dial     func(context.Context) (wire, error)
 	conn     wire // nil: none is open
 	closed   bool

@@ -19,6 +19,7 @@ func (d *DB) Swap(ctx context.Context, s *warehouse.Swap) (*warehouse.Result, er
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := &swapping{db: d, swap: s, now: stamp(d.options.Now().UTC().Truncate(time.Microsecond)), result: &warehouse.Result{Rows: map[string]int64{}}}
+	d.schema = s.Schema
 	err := d.connected(ctx)
 	if err == nil {
 		err = d.inTx(ctx, func() error { return w.run(ctx) })
