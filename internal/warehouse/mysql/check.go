@@ -161,15 +161,17 @@ func (c *checker) server(ctx context.Context) bool {
 
 // rights compares the rights of the login with those that loads need.
 func (c *checker) rights(ctx context.Context, schemas []string) {
-	account, err := c.session.account(ctx)
+	name, host, err := c.session.who(ctx)
 	if err != nil {
 		c.broken("rights", err)
 		return
 	}
+	account := accountOf(name, host)
 	c.db.login.grantee = account
-	granted := map[string][]string{} // by pattern of databases
+	granted := map[string][]string{}           // by pattern of databases
+	grantee := "'" + name + "'@'" + host + "'" // quotes within are not doubled there
 	err = c.session.each(ctx, "SELECT '%', privilege_type FROM information_schema.user_privileges WHERE grantee = ? "+
-		"UNION ALL SELECT table_schema, privilege_type FROM information_schema.schema_privileges WHERE grantee = ?", []any{account, account}, func(rows *sql.Rows) error {
+		"UNION ALL SELECT table_schema, privilege_type FROM information_schema.schema_privileges WHERE grantee = ?", []any{grantee, grantee}, func(rows *sql.Rows) error {
 		var pattern, privilege string
 		err := rows.Scan(&pattern, &privilege)
 		granted[pattern] = append(granted[pattern], privilege)

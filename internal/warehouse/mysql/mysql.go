@@ -154,7 +154,9 @@ func (d *DB) prepareServer(ctx context.Context) error {
 	}
 	s := session{conn}
 	if err = d.server.survey(ctx, s); err == nil {
-		d.login.grantee, err = s.account(ctx)
+		var name, host string
+		name, host, err = s.who(ctx)
+		d.login.grantee = accountOf(name, host)
 	}
 	if err == nil {
 		err = d.makeBookkeeping(ctx, s)
@@ -250,15 +252,18 @@ func (d *DB) Close() error {
 // session is one connection; temporary tables live as long as it.
 type session struct{ *sql.Conn }
 
-// account is the user of the session as GRANT takes it.
-func (s session) account(ctx context.Context) (string, error) {
+// who is the account of the session.
+func (s session) who(ctx context.Context) (name, host string, err error) {
 	var text string
 	if err := s.QueryRowContext(ctx, tagged("SELECT CURRENT_USER()")).Scan(&text); err != nil {
-		return "", fmt.Errorf("ask for the account: %w", err)
+		return "", "", fmt.Errorf("ask for the account: %w", err)
 	}
 	at := strings.LastIndex(text, "@")
-	return literal(text[:max(at, 0)]) + "@" + literal(text[at+1:]), nil
+	return text[:max(at, 0)], text[at+1:], nil
 }
+
+// accountOf is an account as GRANT takes it.
+func accountOf(name, host string) string { return literal(name) + "@" + literal(host) }
 
 // tagged marks a statement as one of this program, for whoever looks at the list of processes.
 func tagged(statement string) string { return "/* firth */ " + statement }
