@@ -81,13 +81,16 @@ func TestChangesBetweenFailureAndRetry(t *testing.T) {
 		proxy := server.Fault(t, d.addr)
 		s := serve(t, d.warehouse("analytics", d.via(proxy)))
 		l := rig.NewLoad(s, "production", "k", 1, 0)
-		l.Send(3)
-		flushed(s, l)
-		before := proxy.Sent()
-		if _, err := load(t, s, "analytics"); err != nil {
-			t.Fatal(err)
+		var bytes int64
+		for range 2 { // the first load makes the tables, the second shows how many bytes a load takes
+			l.Send(3)
+			flushed(s, l)
+			before := proxy.Sent()
+			if _, err := load(t, s, "analytics"); err != nil {
+				t.Fatal(err)
+			}
+			bytes = proxy.Sent() - before
 		}
-		bytes := proxy.Sent() - before
 		l.Send(3)
 		send(t, s, `{"type":"identify","messageId":"i1","userId":"ada","traits":{"age":36}}`)
 		flushed(s, l)
@@ -121,14 +124,14 @@ func TestChangesBetweenFailureAndRetry(t *testing.T) {
 		}
 		d.arrives(s, "SELECT n, colour, note FROM production.thing_0 WHERE id = 'new1'", []string{"1.5", "red", "mine"})
 		d.arrives(s, "SELECT age, city FROM production.users", []string{"36.5", "Rome"})
-		d.arrives(s, "SELECT count(*), count(DISTINCT id) FROM production.tracks", []string{"61", "61"})
-		d.arrives(s, "SELECT count(*), count(DISTINCT id), count(ratio) > 0 FROM production.thing_1", []string{"9", "9", truth[d.kind]})
+		d.arrives(s, "SELECT count(*), count(DISTINCT id) FROM production.tracks", []string{"91", "91"})
+		d.arrives(s, "SELECT count(*), count(DISTINCT id), count(ratio) > 0 FROM production.thing_1", []string{"13", "13", truth[d.kind]})
 		// What was in the dropped table is in the lake, and comes back.
 		if _, err := load(t, s, "analytics", "--rebuild", "--tables", "thing_1,thing_2"); err != nil {
 			t.Fatal(err)
 		}
-		d.arrives(s, "SELECT count(*), count(DISTINCT id), count(ratio) FROM production.thing_1", []string{"9", "9", "9"})
-		d.arrives(s, "SELECT count(*), count(DISTINCT id) FROM production.thing_2", []string{"9", "9"})
+		d.arrives(s, "SELECT count(*), count(DISTINCT id), count(ratio) FROM production.thing_1", []string{"13", "13", "13"})
+		d.arrives(s, "SELECT count(*), count(DISTINCT id) FROM production.thing_2", []string{"13", "13"})
 		s.Stop()
 		d.leavesNothing()
 	})

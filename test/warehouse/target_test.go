@@ -71,7 +71,7 @@ const loaderRights = "CREATE, ALTER, DROP, INDEX, SELECT, INSERT, UPDATE, DELETE
 func mariaDB(t *testing.T, version string) *target {
 	t.Helper()
 	m := server.OwnMariaDB(t, version)
-	name, password := m.User("GRANT "+loaderRights+" ON `\\_firth`.* TO %s", "GRANT "+loaderRights+" ON `production`.* TO %s")
+	name, password := m.User("GRANT "+loaderRights+" ON `\\_firth%`.* TO %s", "GRANT "+loaderRights+" ON `production`.* TO %s")
 	return &target{kind: "mysql", url: m.URL(name, password, ""), addr: m.Addr(), db: m.Open("mysql"), stop: m.Stop, start: m.Start, t: t}
 }
 
