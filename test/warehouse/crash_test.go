@@ -121,6 +121,60 @@ func TestConnectionCut(t *testing.T) {
 	})
 }
 
+// TestFirstLoadCut is TestConnectionCut for the load that makes the bookkeeping and the tables, each time in an empty database, and each
+// time by a process of its own.
+func TestFirstLoadCut(t *testing.T) {
+	each(t, []string{"15"}, func(t *testing.T, d *target) {
+		proxy := server.Fault(t, d.addr)
+		s := serve(t, d.warehouse("analytics", d.via(proxy)))
+		l := rig.NewLoad(s, "production", "k", 1, 0)
+		l.Send(3)
+		flushed(s, l)
+		s.Stop()
+		bytes, many, failed := int64(0), max(4, rounds(4)/2), 0
+		for i := range many {
+			cut := bytes * int64(i) / int64(many)
+			if i > 0 { // the first one is whole, and shows how many bytes a load takes
+				d.emptied()
+				proxy.CutAfter(cut)
+				if _, err := load(t, s, "analytics"); err != nil {
+					failed++
+				}
+				proxy.CutAfter(-1)
+			}
+			before := proxy.Sent()
+			if r, err := load(t, s, "analytics"); err != nil || r.State != "success" {
+				t.Fatalf("after a cut in byte %d of %d, the next load: %+v, %v", cut, bytes, r, err)
+			}
+			if i == 0 {
+				bytes = proxy.Sent() - before
+			}
+			for _, relation := range []string{rig.Tracks, rig.Events} {
+				if _, err := d.settled(l, relation); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.leavesNothing()
+		}
+		t.Logf("%d cuts in %d loads of %d bytes, %d loads failed", proxy.Cuts(), many-1, bytes, failed)
+		if failed < many/2 {
+			t.Error("the cuts did not meet the loads")
+		}
+	})
+}
+
+// emptied drops what is loaded, and the bookkeeping.
+func (d *target) emptied() {
+	d.t.Helper()
+	for _, schema := range []string{"production", "_firth"} {
+		if d.kind == "mysql" {
+			d.exec("DROP DATABASE IF EXISTS " + schema)
+		} else {
+			d.exec("DROP SCHEMA IF EXISTS " + schema + " CASCADE")
+		}
+	}
+}
+
 // TestDatabaseRestarts crashes the database's server in the middle of loads, lets it be away for a while, and starts it again.
 func TestDatabaseRestarts(t *testing.T) {
 	targets := map[string]func(t *testing.T) *target{
