@@ -80,19 +80,11 @@ func (b *bench) fresh(ctx context.Context, o FreshOptions, rate int, out *Outcom
 		return err
 	}
 	defer func() { err = errors.Join(err, removeAll(dir)) }()
-	var remote func(context.Context, string) (int64, error)
-	if o.Into != "" {
-		conn, err := emptied(ctx, o.Into)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-		remote = func(ctx context.Context, sql string) (n int64, err error) {
-			err = conn.QueryRow(ctx, sql).Scan(&n)
-			return n, err
-		}
-		o.Config += fmt.Sprintf("warehouses:\n  remote: { type: postgres, url: %q, every: %s }\n", o.Into, remoteEvery)
+	remote, hangUp, err := o.remote(ctx)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, hangUp()) }()
 	s, err := b.startServer(ctx, serving{dir: dir, config: o.Config})
 	if err != nil {
 		return err
@@ -144,6 +136,23 @@ func (b *bench) fresh(ctx context.Context, o FreshOptions, rate int, out *Outcom
 	out.set("%s: %d events a request, door p50 %s ms, p99 %s ms; answering half %.2f cores, the looks included", what, batch,
 		millis(result.Generator.P50), millis(result.Generator.P99), result.Load.Child.CPU.Seconds()/o.Duration.Seconds())
 	return b.settle(ctx, s, result.Generator.Accepted+p.sent(), o.Drain, what, out)
+}
+
+// remote connects to the other warehouse, where there is one, and adds it to the configuration. It returns how to ask it.
+func (o *FreshOptions) remote(ctx context.Context) (ask func(context.Context, string) (int64, error), hangUp func() error, err error) {
+	if o.Into == "" {
+		return nil, func() error { return nil }, nil
+	}
+	conn, err := emptied(ctx, o.Into)
+	if err != nil {
+		return nil, nil, err
+	}
+	o.Config += fmt.Sprintf("warehouses:\n  remote: { type: postgres, url: %q, every: %s }\n", o.Into, remoteEvery)
+	ask = func(ctx context.Context, sql string) (n int64, err error) {
+		err = conn.QueryRow(ctx, sql).Scan(&n)
+		return n, err
+	}
+	return ask, func() error { return conn.Close(context.WithoutCancel(ctx)) }, nil
 }
 
 // emptied connects to a Postgres in which nothing is left of an earlier run.
