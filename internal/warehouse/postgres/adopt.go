@@ -59,7 +59,7 @@ func (l *loading) adoptedThrough(ctx context.Context, c *change) (*time.Time, bo
 	if have := c.have.get("received_at"); have != nil && have.kind == table.Timestamp {
 		var micros *int64
 		// As a number, because the greatest timestamps have none.
-		err := l.db.conn.QueryRow(ctx, "SELECT (extract(epoch FROM least(max(received_at), '9999-01-01'::timestamptz)) * 1000000)::bigint FROM "+name).Scan(&micros)
+		err := l.db.conn.QueryRow(ctx, "SELECT (extract(epoch FROM CASE WHEN max(received_at) IS NOT NULL THEN least(max(received_at), '9999-01-01'::timestamptz) END) * 1000000)::bigint FROM "+name).Scan(&micros)
 		if err != nil || micros == nil {
 			return nil, true, err
 		}

@@ -116,15 +116,11 @@ func (c *checker) server(s *traits) {
 	if s.columnar {
 		found += " with columnar tables"
 	}
-	err := s.trouble(c.db.options)
-	if err == nil {
-		c.fine("server", found)
+	if e := s.trouble(c.db.options); e != nil {
+		c.wrong("server", found+": "+e.Error(), e.hint)
 		return
 	}
-	var e *warehouse.Error
-	if errors.As(err, &e) {
-		c.wrong("server", found+": "+e.Err.Error(), e.Hint)
-	}
+	c.fine("server", found)
 }
 
 // rights looks for the rights on the database that loads need.

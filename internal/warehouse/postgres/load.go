@@ -104,7 +104,7 @@ func (l *loading) tables() []wanted {
 	if l.moves && len(l.want)+len(l.batch.Discards) == 0 {
 		return nil // the position alone
 	}
-	return append(slices.Clone(l.want), l.discards())
+	return append([]wanted{l.discards()}, l.want...) // first: what is listed when others are widened goes there
 }
 
 func (l *loading) names() []string {

@@ -146,7 +146,10 @@ func (d *DB) checkServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.trouble(d.options)
+	if e := s.trouble(d.options); e != nil {
+		return e
+	}
+	return nil
 }
 
 // traits are what matters of a server.
@@ -171,7 +174,7 @@ func (d *DB) readServer(ctx context.Context) (*traits, error) {
 }
 
 // trouble says why the server cannot be loaded into, nil where it can.
-func (s *traits) trouble(o Options) error {
+func (s *traits) trouble(o Options) *ill {
 	e := &ill{}
 	switch {
 	case s.version < 120000:

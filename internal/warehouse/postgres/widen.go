@@ -58,7 +58,7 @@ func (l *loading) retype(ctx context.Context, c *change, g growth, toFloat bool)
 		return nil
 	// Something else stands on the column (0A000, 2BP01), a view does not take the new type (42883 and others of class 42) or may not
 	// be made again (42501).
-	case errors.As(err, &pg) && (pg.Code == "0A000" || pg.Code == "2BP01" || strings.HasPrefix(pg.Code, "42")):
+	case errors.As(err, &pg) && (pg.Code == "0A000" || pg.Code == "2BP01" || strings.HasPrefix(pg.Code, "42") && !changedUnder(err)):
 		reason := pg.Message
 		if pg.Detail != "" {
 			reason += " (" + pg.Detail + ")"
