@@ -94,13 +94,7 @@ func (b *bench) fresh(ctx context.Context, o FreshOptions, rate int, out *Outcom
 	if err != nil {
 		return err
 	}
-	batch := o.Batch
-	if batch == 0 {
-		batch = 1
-		if rate > 1000 {
-			batch = 20
-		}
-	}
+	batch := o.batch(rate)
 	b.runs++
 	gen := GenOptions{
 		Addr: s.addr, Key: writeKey, Connections: o.Connections, Batch: batch, Rate: max(1, rate/batch),
@@ -136,6 +130,17 @@ func (b *bench) fresh(ctx context.Context, o FreshOptions, rate int, out *Outcom
 	out.set("%s: %d events a request, door p50 %s ms, p99 %s ms; answering half %.2f cores, the looks included", what, batch,
 		millis(result.Generator.P50), millis(result.Generator.P99), result.Load.Child.CPU.Seconds()/o.Duration.Seconds())
 	return b.settle(ctx, s, result.Generator.Accepted+p.sent(), o.Drain, what, out)
+}
+
+// batch is how many events a request carries at a rate.
+func (o *FreshOptions) batch(rate int) int {
+	switch {
+	case o.Batch > 0:
+		return o.Batch
+	case rate > 1000:
+		return 20
+	}
+	return 1
 }
 
 // remote connects to the other warehouse, where there is one, and adds it to the configuration. It returns how to ask it.
