@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // readers of the tests
@@ -252,14 +251,5 @@ func (p *place) on(d *DB, o Options) *warehousetest.Target {
 			p.noParts()
 			return p.target(o)
 		},
-	}
-}
-
-func (p *place) eventually(what string, done func() bool) {
-	p.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			p.t.Fatal(what)
-		}
 	}
 }
