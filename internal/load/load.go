@@ -4,6 +4,10 @@
 // the present snapshot of the lake what lies beyond that map, shapes it into tables and loads it in bounded chunks in the order of
 // the offsets. A new warehouse, one that was down for a week, a restart after a kill and the next second of a steady stream
 // are the same thing: a position, and rows beyond it.
+//
+// A Loader serves the embedded warehouse in a steady stream. A Runner serves a warehouse that is a server: now and then, or by a
+// schedule, with the same means. Both carry out orders by hand: what was loaded is loaded again where it is missing (replay), or tables
+// are made anew beside the old ones and put into their place (rebuild).
 package load
 
 import (
@@ -36,7 +40,8 @@ type Leaner interface {
 	CallsToShape(ctx context.Context, snap *lake.Snapshot, log string, from, to uint64, fn func(*event.Call) error) error
 }
 
-// Warehouse is a place for typed tables. A Loader calls it from one goroutine; other goroutines may read beside it.
+// Warehouse is a place for typed tables. A Loader makes one call at a time, though not always from the same goroutine; others may
+// read beside it.
 type Warehouse interface {
 	// Positions is how far each journal has been loaded; journals that were never begun are missing.
 	Positions(ctx context.Context, source string) (map[string]warehouse.Position, error)

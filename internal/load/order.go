@@ -111,6 +111,7 @@ type doing struct {
 	session  *session
 	sources  []string            // to be treated, in order
 	tables   map[string][]string // of each source, in lower case; nil: all
+	worked   bool                // the warehouse did something
 }
 
 func (d *doing) carryOut(ctx context.Context) error {
@@ -131,8 +132,21 @@ func (d *doing) carryOut(ctx context.Context) error {
 	return nil
 }
 
-// load is a plain run.
+// load is a plain run, which goes on from the stored position where it was held up.
 func (d *doing) load(ctx context.Context) error {
+	for try := 1; ; try++ {
+		loads := d.session.loads
+		err := d.pass(ctx)
+		if d.session.loads > loads {
+			d.worked, try = true, 1
+		}
+		if err == nil || !d.pause(ctx, err, try) {
+			return err
+		}
+	}
+}
+
+func (d *doing) pass(ctx context.Context) error {
 	p := &pass{
 		l: d.l, session: d.session, chosen: func(s *source) bool { return slices.Contains(d.sources, s.name) },
 		tell: func(source string, done, total int64) {

@@ -78,7 +78,7 @@ func plain(t *testing.T, l *fakeLake) string {
 
 // TestAnyInterleavingGivesTheSameTables is loads, failures before and after a commit, lost rows, replays and rebuilds in any order.
 func TestAnyInterleavingGivesTheSameTables(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(25) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			l, w := newFakeLake(), newMemWarehouse()

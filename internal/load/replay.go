@@ -26,10 +26,9 @@ func mayPass(err error) bool {
 	return false
 }
 
-// patiently does something with the warehouse while the gate is held, and again after a while where it fails for a reason that may pass.
-// again is called before that, with the gate held.
+// patiently does something with the warehouse while the gate is held, and again after a while where it fails for a reason that may
+// pass; but not before something worked, since a person waits for the answer. again is called before that, with the gate held.
 func (d *doing) patiently(ctx context.Context, do func() error, again func() error) error {
-	wait := backOffLeast
 	for try := 1; ; try++ {
 		err := d.exclusively(ctx, func() error {
 			if try > 1 {
@@ -39,18 +38,28 @@ func (d *doing) patiently(ctx context.Context, do func() error, again func() err
 			}
 			return do()
 		})
-		if err == nil || ended(ctx) || !mayPass(err) || try == maxTries {
+		if err == nil {
+			d.worked = true
+		}
+		if err == nil || !d.pause(ctx, err, try) {
 			return err
 		}
-		d.l.o.Log.Warn("an order is held up", "warehouse", d.l.o.Name, "order", d.session.kind, "err", err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
-		}
-		wait = min(2*wait, backOffMost)
+	}
+}
+
+// pause waits before another try and reports whether there is to be one.
+func (d *doing) pause(ctx context.Context, err error, try int) bool {
+	if ended(ctx) || !d.worked || !mayPass(err) || try >= maxTries {
+		return false
+	}
+	d.l.o.Log.Warn("an order is held up", "warehouse", d.l.o.Name, "order", d.session.kind, "err", err)
+	timer := time.NewTimer(min(backOffLeast<<(try-1), backOffMost))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 

@@ -182,7 +182,7 @@ func (r *Runner) note(failure error, whole bool, now time.Time) (tries int) {
 		if s.err == nil {
 			s.since = now
 		}
-		if s.err == nil || s.err.Error() != failure.Error() {
+		if !alike(s.err, failure) {
 			r.l.o.Log.Error("a load failed", "warehouse", r.l.o.Name, "err", failure, "hint", warehouse.HintOf(failure))
 		}
 		s.err, s.tries = failure, s.tries+1
@@ -206,9 +206,6 @@ func (r *Runner) connect(ctx context.Context) error {
 	}
 	r.opened = &guarded{Warehouse: w, name: r.l.o.Name, limits: r.o.Limits, now: r.l.o.Now, busy: &r.busy, stretch: &r.stretch}
 	r.l.o.Warehouse = r.opened
-	for _, s := range r.l.sources {
-		s.stale, s.shaper = true, nil
-	}
 	return nil
 }
 
@@ -233,6 +230,9 @@ func (r *Runner) disconnect() {
 		r.l.o.Log.Warn("a warehouse could not be closed", "warehouse", r.l.o.Name, "err", err)
 	}
 	r.opened, r.l.o.Warehouse = nil, nil
+	for _, s := range r.l.sources {
+		s.stale, s.shaper = true, nil // it may be long until it is needed
+	}
 }
 
 // finish ends the run's row, removes what was spooled and closes the warehouse.

@@ -39,6 +39,7 @@ type session struct {
 	last     time.Time      // of the last load
 	loads    int            // in all
 	shown    time.Time
+	failure  error
 	failures int // how often the run failed in the same way, one after the other
 	late     []warehouse.Run
 	mute     bool // that the history cannot be written was logged
@@ -177,9 +178,10 @@ func (s *session) remark() {
 // failed ends the run with the error. The same failure again is the same row.
 func (s *session) failed(ctx context.Context, err error, began time.Time) *warehouse.Run {
 	text := err.Error()
-	if s.run == nil || (s.failures > 0 && s.run.Error != text) {
+	if s.run == nil || s.failures > 0 && !alike(s.failure, err) {
 		s.open(began)
 	}
+	s.failure = err
 	s.failures++
 	s.run.State = warehouse.RunFailure
 	if s.run.Rows > 0 {
@@ -197,6 +199,11 @@ func (s *session) failed(ctx context.Context, err error, began time.Time) *wareh
 	}
 	s.write(ctx)
 	return s.run
+}
+
+// alike reports whether two failures are the same one. Texts of connections that broke name ports and differ each time.
+func alike(a, b error) bool {
+	return a != nil && (a.Error() == b.Error() || concernsAll(a) && warehouse.KindOf(a) == warehouse.KindOf(b))
 }
 
 // write records the run as it is. A history that cannot be written does not hold the loading up: what has ended is written later.
