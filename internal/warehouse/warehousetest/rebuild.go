@@ -180,6 +180,9 @@ func testRebuildOfCalls(t *testing.T, b *bench) {
 	next := b.next
 	b.asRebuild(func() {
 		b.next = 0
+		if err := b.Warehouse.(load.Preparer).Prepare(t.Context(), b.source, b.schema, event.Standard(b.Rules)); err != nil {
+			t.Fatal(err)
+		}
 		shaper := b.shaper()
 		for _, s := range survey.Columns() {
 			shaper.Restore(s.Name, s.Columns)

@@ -3,6 +3,7 @@ package warehousetest
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -210,7 +211,7 @@ func testNeverHalf(t *testing.T, b *bench) {
 					return err
 				}
 				looks.Add(1)
-				if r := rows[0]; r[0] != r[1] || r[0] != r[2] {
+				if r := rows[0]; r[0] != r[1] || r[0] != r[2] || !strings.HasSuffix(r[0], "0") {
 					t.Errorf("a reader saw %v", r)
 				}
 			}

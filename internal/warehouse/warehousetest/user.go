@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"firth/internal/event"
 	"firth/internal/table"
 	"firth/internal/warehouse"
 )
@@ -14,6 +15,7 @@ import (
 var users = []behaviour{
 	{"a table was dropped", testDroppedTable},
 	{"a column was dropped", testDroppedColumn},
+	{"the schema was dropped", testDroppedSchema},
 	{"a column was added", testUsersColumn},
 	{"a column of another type", testForeignColumn},
 	{"views and indexes", testViewsAndIndexes},
@@ -68,6 +70,31 @@ func testDroppedTable(t *testing.T, b *bench) {
 	if p := b.position(); p != 3 {
 		t.Errorf("position %d, want 3", p)
 	}
+}
+
+// testDroppedSchema: with the position kept, loads go on into tables that are made again.
+func testDroppedSchema(t *testing.T, b *bench) {
+	fill := func() *warehouse.Result {
+		w := b.batch(1)
+		w.Tables = []*table.Batch{tableOf("clicks", []table.Column{column("n", table.Integer)}, at(w.From, table.Int(1)))}
+		w.Upserts = []*table.Batch{tableOf("users", nil, row{"ann", w.From, nil})}
+		w.Discards = []event.Discard{discard(w.From, "test")}
+		return b.soon(w)
+	}
+	fill()
+	statement := "DROP SCHEMA " + b.Quote(b.schema) + " CASCADE"
+	if b.Rules.Target == "mysql" {
+		statement = "DROP DATABASE " + b.Quote(b.schema)
+	}
+	b.user(statement)
+	if r := fill(); !noticed(r.Notices, "clicks") {
+		t.Errorf("notices %q, want one of each table that was made again", r.Notices)
+	}
+	fill()
+	b.reopen()
+	b.want(b.rows("clicks", "id", "n"), [][]string{{"id-000001", "1"}, {"id-000002", "1"}})
+	b.want([][]string{{b.count("users"), b.count(warehouse.Discards)}}, [][]string{{"1", "2"}})
+	b.wantCatalogue("clicks", standard(column("n", table.Integer)))
 }
 
 func testDroppedColumn(t *testing.T, b *bench) {
