@@ -18,7 +18,7 @@ type Warehouse struct {
 	Hint     string `json:"hint,omitempty"`
 	// NextRun is when the next run is due; nil where none is.
 	NextRun *time.Time `json:"next_run"`
-	// LastRun is the run that was recorded last; nil: none since the start.
+	// LastRun is the run that was recorded last; nil: none is known.
 	LastRun *WarehouseRun `json:"last_run"`
 	// Freshness has a row for each source that is loaded into it.
 	Freshness []WarehouseFreshness `json:"freshness"`

@@ -79,7 +79,7 @@ func (r *loadReport) text() string {
 	}
 	switch {
 	case r.State == warehouse.RunSuccess && r.Rows == 0:
-		fmt.Fprintf(&b, "%s is up to date: there was nothing to load\n", r.Warehouse)
+		fmt.Fprintf(&b, "success  nothing was missing in %s\n", r.Warehouse)
 	default:
 		fmt.Fprintf(&b, "%s  %s rows into %s in %s\n", r.State, countText(r.Rows), r.Warehouse, seconds(r.Seconds))
 	}

@@ -98,7 +98,7 @@ func (p *parent) warehouseMetrics() []prometheus.Collector {
 			}
 			return 0, true
 		}),
-		&gauge{name: "firth_warehouse_last_run_state", help: "1 for the state of the last run since the start.", labels: []string{"warehouse", "state"}, read: func(set func(float64, ...string)) {
+		&gauge{name: "firth_warehouse_last_run_state", help: "1 for the state of the last run.", labels: []string{"warehouse", "state"}, read: func(set func(float64, ...string)) {
 			for _, w := range p.poll.warehouses() {
 				if w.LastState != "" {
 					set(1, w.Name, w.LastState)

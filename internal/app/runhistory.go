@@ -2,6 +2,9 @@ package app
 
 import (
 	"context"
+	"database/sql"
+	_ "embed" // the statement
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -110,7 +113,34 @@ func (h *runHistory) attach(into load.History) {
 	h.signal()
 }
 
-// lastRun is the latest run of a warehouse that was recorded by this process.
+//go:embed sql/last_runs.sql
+var lastRunsSQL string
+
+// recall reads the last runs of an earlier process from the embedded warehouse.
+func (h *runHistory) recall(ctx context.Context, db *sql.DB) error {
+	rows, err := db.QueryContext(ctx, lastRunsSQL)
+	if err != nil {
+		return fmt.Errorf("read the last runs: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		var finished sql.NullTime
+		var r warehouse.Run
+		if err := rows.Scan(&name, &r.ID, &r.State, &r.StartedAt, &finished, &r.Rows); err != nil {
+			return fmt.Errorf("read the last runs: %w", err)
+		}
+		r.Name, r.FinishedAt = name, finished.Time
+		h.mu.Lock()
+		if _, known := h.last[name]; !known {
+			h.last[name] = r
+		}
+		h.mu.Unlock()
+	}
+	return rows.Err()
+}
+
+// lastRun is the latest run of a warehouse that is known.
 func (h *runHistory) lastRun(name string) (warehouse.Run, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

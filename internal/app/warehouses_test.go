@@ -186,7 +186,7 @@ func TestServersAreLoadedBesideTheEmbeddedWarehouse(t *testing.T) {
 	t.Parallel()
 	cfg, dir := seeded(t, 20, onePostgres)
 	s := &stand{path: filepath.Join(t.TempDir(), "pg.duckdb")}
-	_, stop := serving(t, cfg, dir, s.kinds())
+	_, end := serving(t, cfg, dir, s.kinds())
 	within(t, "both warehouses to be loaded", func() bool {
 		loaded := map[string]int64{}
 		out := exchanged(t, dir)
@@ -209,7 +209,7 @@ func TestServersAreLoadedBesideTheEmbeddedWarehouse(t *testing.T) {
 		return len(list) == 2 && list[0].Name == "local" && list[0].Schedule == "continuous" && list[1].Name == "pg" && list[1].Type == "postgres" &&
 			list[1].Schedule == "every 1s" && list[1].NextRun != nil && len(list[1].Freshness) == 1 && list[1].Freshness[0].LoadedThrough != nil
 	})
-	stop()
+	end()
 	if n := s.count(t, "production.order_completed"); n != 20 {
 		t.Errorf("%d rows in the server, want 20", n)
 	}
@@ -219,6 +219,13 @@ func TestServersAreLoadedBesideTheEmbeddedWarehouse(t *testing.T) {
 	if err != nil || out.String() != "kind,name,state,some\nload,pg,success,true\n" {
 		t.Errorf("the history: %v\n%s", err, &out)
 	}
+	// The next process knows of it.
+	w, stop := serving(t, cfg, dir, map[string]serverKind{})
+	within(t, "the last run of the first process", func() bool {
+		r, ok := w.history.lastRun("pg")
+		return ok && r.State == warehouse.RunSuccess && !r.FinishedAt.IsZero()
+	})
+	stop()
 	if _, err := os.Stat(dir.warehouseTemp("pg")); err != nil {
 		t.Errorf("its folder for what is on its way: %v", err)
 	}

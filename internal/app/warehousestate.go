@@ -17,7 +17,7 @@ import (
 type warehouseFigures struct {
 	Name      string  `json:"name"`
 	State     string  `json:"state"`              // as in /readyz
-	LastState string  `json:"last_state"`         // of the last run; empty: none since the start
+	LastState string  `json:"last_state"`         // of the last run; empty: none is known
 	LastStart float64 `json:"last_start"`         // Unix seconds
 	LastTook  float64 `json:"last_took"`          // seconds; of one that goes on, so far
 	NextRun   float64 `json:"next_run,omitempty"` // Unix seconds; 0: on demand

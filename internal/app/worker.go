@@ -199,6 +199,9 @@ func (w *worker) session(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, a.close()) }()
 	defer a.scrub(ctx, w.log)()
+	if err := w.history.recall(ctx, a.db.SQL()); err != nil {
+		w.log.Warn("the last runs of an earlier process are not known", "error", err)
+	}
 	w.history.attach(a.db)
 	defer w.detach(ctx)
 	w.answer.Store(a)

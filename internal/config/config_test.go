@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -130,6 +132,45 @@ func TestNoMessageTellsASecret(t *testing.T) {
 		}
 		if strings.Contains(string(text), "topsecret") {
 			t.Errorf("%s tells one", path)
+		}
+	}
+}
+
+func TestDocumentedConfigurationsAreValid(t *testing.T) {
+	for name, value := range map[string]string{
+		"FIRTH_WRITE_KEY": "k", "STAGING_WRITE_KEY": "s", "NIGHTLY_KEY": "n", "FIRTH_ALERTS": "https://hooks.example.com/x",
+		"ANALYTICS_URL": "postgres://u:p@h/d", "OTHER_URL": "postgres://u:p@h/d", "SHOP_URL": "mysql://u:p@h/d", "REDSHIFT_URL": "redshift://u:p@h/d",
+	} {
+		t.Setenv(name, value)
+	}
+	for _, file := range []string{"warehouses.md", "alerts.md"} {
+		text, err := os.ReadFile("../../docs/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s has no configuration", file)
+		}
+		for _, block := range blocks {
+			if _, err := Parse(file, block[1]); err != nil {
+				t.Errorf("%s\n%v", block[1], err)
+			}
+		}
+	}
+}
+
+// Every key of a warehouse and of the alerts is in the documentation.
+func TestKeysAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for prefix, of := range map[string]reflect.Type{"warehouses.NAME.": reflect.TypeFor[Warehouse](), "alerts.": reflect.TypeFor[Alerts](), "sources.NAME.": reflect.TypeFor[Source]()} {
+		for i := range of.NumField() {
+			if tag := of.Field(i).Tag.Get("yaml"); tag != "-" && !strings.Contains(string(text), "`"+prefix+tag+"`") {
+				t.Errorf("%s%s is not documented", prefix, tag)
+			}
 		}
 	}
 }
