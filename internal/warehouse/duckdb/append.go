@@ -81,10 +81,11 @@ func (l *loading) project(t *table.Batch) *projection {
 		}
 	}
 	p := &projection{place: make([]int, len(t.Columns)), now: table.Time(l.now.UnixMicro())}
+	known := l.tables[strings.ToLower(t.Name)]
 	for i, c := range t.Columns {
 		stamp := c.Path == "" && c.Type == table.Timestamp && (c.Name == warehouse.UUIDTS || c.Name == warehouse.LoadedAt)
 		p.place[i] = -1
-		if r := l.tables[strings.ToLower(t.Name)]; r != nil && r.foreign(c.Name) {
+		if known != nil && known.foreign(c.Name) {
 			if p.foreign == nil {
 				p.foreign = map[int32]bool{}
 			}
