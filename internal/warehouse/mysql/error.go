@@ -279,7 +279,15 @@ func (l login) loginHint(err error) string {
 		return "ALTER USER " + a + " IDENTIFIED BY '<password>' PASSWORD EXPIRE NEVER"
 	}
 	return "mend user or password in the url, or set the password: ALTER USER " + a + " IDENTIFIED BY '<password>'; where there is no such user: CREATE USER " + a +
-		" IDENTIFIED BY '<password>' (firth check --setup prints the grants)"
+		" IDENTIFIED BY '<password>' (firth check --setup prints the grants)" + l.maybeTLS()
+}
+
+// maybeTLS is for MariaDB before 11, which says of plain connections that it does not take only that access is denied.
+func (l login) maybeTLS() string {
+	if !l.plain {
+		return ""
+	}
+	return "; where the server takes TLS alone, add ?tls=true to the url"
 }
 
 // privileges are what a loader needs on the databases of its sources and on its bookkeeping.

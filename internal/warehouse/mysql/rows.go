@@ -157,21 +157,14 @@ func (f *fitting) grows(c *column, v table.Value) bool {
 const mostDiscarded = 64 << 10
 
 func (f *fitting) discard(row int, cell table.Cell, reason string) {
-	value := cell.Value.String()
-	if reason == reasonNotUTF8 {
-		value = strconv.QuoteToASCII(value)
-	}
-	if len(value) > mostDiscarded {
-		value = strings.ToValidUTF8(value[:mostDiscarded], "")
-	}
 	var received int64 = event.NoTime
 	if v := f.t.Get(row, "received_at"); v.Type == table.Timestamp {
 		received = v.Int64()
 	}
 	f.unfit = append(f.unfit, event.Discard{
-		TableName: f.t.Name, ColumnName: f.t.Columns[cell.Col].Name, Value: value, ValueType: cell.Value.Type.String(),
+		TableName: f.t.Name, ColumnName: f.t.Columns[cell.Col].Name, Value: cell.Value.String(), ValueType: cell.Value.Type.String(),
 		ColumnType: f.t.Columns[cell.Col].Type.String(), Reason: reason,
-		RowID: strings.ToValidUTF8(f.t.Get(row, f.t.Columns[0].Name).Text, string(utf8.RuneError)), ReceivedAt: received,
+		RowID: f.t.Get(row, f.t.Columns[0].Name).Text, ReceivedAt: received,
 	})
 }
 
@@ -208,6 +201,17 @@ func isStamp(c *column) bool {
 	return (c.name == warehouse.UUIDTS || c.name == warehouse.LoadedAt) && c.typ == table.Timestamp && c.path == "" && !c.computed
 }
 
+// readable is a text that can be listed: one that is not UTF-8 is quoted, a very long one is cut.
+func readable(s string) string {
+	if !utf8.ValidString(s) {
+		s = strconv.QuoteToASCII(s)
+	}
+	if len(s) > mostDiscarded {
+		s = strings.ToValidUTF8(s[:mostDiscarded], "")
+	}
+	return s
+}
+
 // discardRows makes a batch of discards.
 func discardRows(list []event.Discard) *table.Batch {
 	t := &table.Batch{Name: warehouse.Discards, Columns: discardColumns}
@@ -215,7 +219,7 @@ func discardRows(list []event.Discard) *table.Batch {
 		texts := []string{d.TableName, d.ColumnName, d.Value, d.ValueType, d.ColumnType, d.Reason, d.RowID}
 		row := table.Row{}
 		for i, s := range texts {
-			row.Cells = append(row.Cells, table.Cell{Col: int32(i), Value: table.Text(s)})
+			row.Cells = append(row.Cells, table.Cell{Col: int32(i), Value: table.Text(readable(s))})
 		}
 		if d.ReceivedAt != event.NoTime {
 			row.Cells = append(row.Cells, table.Cell{Col: int32(len(texts)), Value: table.Time(d.ReceivedAt)})

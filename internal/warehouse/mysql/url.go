@@ -20,6 +20,7 @@ import (
 // login is who connects where, for messages; the password is not in it.
 type login struct {
 	user, host, port, database string
+	plain                      bool   // without TLS
 	grantee                    string // the account as the server names it, once it has
 }
 
@@ -57,6 +58,7 @@ func parseURL(text string, o Options) (*engine.Config, login, error) {
 			}
 		}
 	}
+	l.plain = config.TLS == nil && (config.TLSConfig == "" || config.TLSConfig == "false" || config.TLSConfig == "preferred")
 	setSession(config)
 	return config, l, nil
 }

@@ -77,6 +77,9 @@ func TestExact(t *testing.T) {
 			}
 			load("times", table.Timestamp)
 			for i, f := range column[float64](t, read, "floats") {
+				if f == 0 && floats[i] == 0 && version() == "10.11" {
+					continue // which keeps no negative zero
+				}
 				if math.Float64bits(f) != math.Float64bits(floats[i]) {
 					t.Errorf("%v came back as %v", floats[i], f)
 				}
