@@ -53,6 +53,24 @@ func (o *Order) kind() string {
 	return runKind
 }
 
+// words say what the order is, for the run's row.
+func (o *Order) words() string {
+	text := "by hand: " + o.kind()
+	if len(o.Tables) > 0 {
+		text += " of " + strings.Join(o.Tables, ", ")
+	}
+	if o.Source != "" {
+		text += " of source " + o.Source
+	}
+	if !o.From.IsZero() {
+		text += ", received from " + o.From.UTC().Format(time.RFC3339Nano)
+	}
+	if !o.To.IsZero() {
+		text += ", received before " + o.To.UTC().Format(time.RFC3339Nano)
+	}
+	return text
+}
+
 // check refuses what makes no sense.
 func (o *Order) check() error {
 	replay := !o.From.IsZero() || !o.To.IsZero()
@@ -82,17 +100,14 @@ func (l *Loader) Do(ctx context.Context, o Order, progress func(Progress)) (Repo
 	if progress == nil {
 		progress = func(Progress) {}
 	}
-	name := l.o.Name
-	if o.Source != "" {
-		name += "/" + o.Source
-	}
-	d := &doing{l: l, o: o, progress: progress, session: l.newSession(o.kind(), name)}
+	d := &doing{l: l, o: o, progress: progress, session: l.newSession(o.kind(), l.o.Name)}
 	d.session.whole, d.session.schemas = true, true
 	if err := d.resolve(ctx); err != nil {
 		return Report{}, err
 	}
 	l.tidy(ctx, d.session)
 	d.session.start(ctx)
+	d.session.notice(o.words())
 	began := l.o.Now()
 	err := d.carryOut(ctx)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyWait)

@@ -172,7 +172,7 @@ func TestAReplayIsOfATimeAndOfTables(t *testing.T) {
 
 	empty()
 	report := do(t, r, load.Order{From: received(10), To: received(30), Source: "a", Tables: []string{"clicked"}})
-	if rows("clicked") != 20 || rows("tracks") != 0 || report.Run.Rows != 20 || report.Run.Kind != "replay" || report.Run.Name != "pg/a" {
+	if rows("clicked") != 20 || rows("tracks") != 0 || report.Run.Rows != 20 || report.Run.Kind != "replay" || report.Run.Name != "pg" || report.Run.Notices[0] != "by hand: replay of clicked of source a, received from 2023-11-14T22:13:20.01Z, received before 2023-11-14T22:13:20.03Z" {
 		t.Errorf("%d rows of clicked, %d of tracks; %+v", rows("clicked"), rows("tracks"), report.Run)
 	}
 	do(t, r, load.Order{To: received(10)})
@@ -196,7 +196,7 @@ func TestAReplayIsOfATimeAndOfTables(t *testing.T) {
 	if diff := cmp.Diff(plain(t, l), w.dump("a")); diff != "" {
 		t.Errorf("after a load (-want +got):\n%s", diff)
 	}
-	if got := v.history(); len(got) != 5 || got[1] != "pg/a success 20" {
+	if got := v.history(); len(got) != 5 || got[1] != "pg success 20" {
 		t.Errorf("runs %v", got)
 	}
 }
