@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +55,7 @@ type member struct {
 	runner   loadRunner
 	schedule schedule.Schedule // nil: on demand
 	pace     loadPace
+	over     atomic.Pointer[state.Component] // once the runner has ended by itself
 }
 
 func newFleet(cfg *config.Config, dir folders, log *slog.Logger, kinds map[string]serverKind, history *runHistory) *fleet {
@@ -83,14 +86,33 @@ func (f *fleet) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { <-ctx.Done(); return nil }) // the lake stays open though there may be no member
 	for _, m := range members {
-		group.Go(func() error {
-			if err := m.runner.Run(ctx); err != nil && ctx.Err() == nil {
-				m.log.Error("a warehouse is no longer loaded; the others are", "error", err, "hint", warehouse.HintOf(err))
-			}
-			return nil
-		})
+		group.Go(func() error { m.run(ctx); return nil })
 	}
 	return group.Wait()
+}
+
+// run loads until ctx ends. A runner that ends by itself, however it does, takes no other with it.
+func (m *member) run(ctx context.Context) {
+	err := m.guarded(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	const hint = "the others are loaded all the same; start the server again when it suits, and report what the log says"
+	if err == nil {
+		err = errors.New("loading ended by itself")
+	}
+	m.over.Store(&state.Component{State: state.Failed, Error: err.Error(), Hint: hint})
+	m.log.Error("a warehouse is no longer loaded", "error", err, "hint", hint)
+}
+
+func (m *member) guarded(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.log.Error("loading broke off", "reason", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("loading broke off: %v", p)
+		}
+	}()
+	return m.runner.Run(ctx)
 }
 
 // openLake opens the lake for reading, again and again while it cannot be opened; nil: ctx has ended.
@@ -238,6 +260,9 @@ func (f *fleet) components() []state.Component {
 
 func (m *member) component() state.Component {
 	c := m.runner.State()
+	if over := m.over.Load(); over != nil {
+		c = *over
+	}
 	c.Name = "warehouse " + m.name
 	if c.State == state.Starting && m.schedule == nil {
 		c.State = state.OK // it waits for an order

@@ -305,6 +305,29 @@ func TestEmbeddedWarehouseThatCannotBeOpened(t *testing.T) {
 	}
 }
 
+// breaking is a runner that breaks off, or ends for no reason.
+type breaking struct {
+	unable
+	how func()
+}
+
+func (b *breaking) Run(context.Context) error { b.how(); return nil }
+
+func TestRunnerThatBreaksOffTakesNoOtherWithIt(t *testing.T) {
+	t.Parallel()
+	for how, want := range map[string]string{"breaks": "loading broke off: no such thing", "ends": "loading ended by itself"} {
+		m := &member{remote: &remote{name: "pg", log: slog.New(slog.DiscardHandler)}, runner: &breaking{unable{err: errors.New("unused")}, func() {
+			if how == "breaks" {
+				panic("no such thing")
+			}
+		}}}
+		m.run(t.Context())
+		if c := m.component(); c.Name != "warehouse pg" || c.State != state.Failed || c.Error != want || c.Hint == "" {
+			t.Errorf("%s: %+v", how, c)
+		}
+	}
+}
+
 func TestLoadByHand(t *testing.T) {
 	t.Parallel()
 	cfg, dir := seeded(t, 12, "  pg: { type: postgres, url: 'postgres://firth:topsecret@db.example.com/analytics' }\n")
