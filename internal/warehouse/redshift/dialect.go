@@ -218,7 +218,28 @@ func copyParts(stage string, columns int, from copySource) string {
 }
 
 // assignment is a column of a target and the expression that fills it from its staging table, which goes by the name s.
-type assignment struct{ column, expr string }
+type assignment struct {
+	column, expr string
+	// blanks is set for strings whose length counts: Redshift takes texts that differ by blanks at their end for equal.
+	blanks bool
+}
+
+// held is the subquery of the keys that a target holds: as k, and their lengths as w where they count.
+func (a assignment) held(schema, name, where string) string {
+	list := quote(a.column) + " AS k"
+	if a.blanks {
+		list += ", octet_length(" + quote(a.column) + ") AS w"
+	}
+	return "(SELECT DISTINCT " + list + " FROM " + qualified(schema, name) + where + ")"
+}
+
+// same is the condition that a held key is the staged one.
+func (a assignment) same(key, length string) string {
+	if !a.blanks {
+		return key + " = " + a.expr
+	}
+	return key + " = " + a.expr + " AND " + length + " = octet_length(" + a.expr + ")"
+}
 
 func split(list []assignment) (columns, exprs string) {
 	c, e := make([]string, len(list)), make([]string, len(list))
@@ -237,16 +258,14 @@ func insertRows(schema, name, stage string, list []assignment) string {
 // insertMissing appends those staged rows whose key, the first column, the target does not hold.
 func insertMissing(schema, name, stage string, list []assignment) string {
 	key := list[0]
-	return insertRows(schema, name, stage, list) + " LEFT JOIN (SELECT DISTINCT " + quote(key.column) + " AS k FROM " + qualified(schema, name) +
-		") t ON t.k = " + key.expr + " WHERE t.k IS NULL"
+	return insertRows(schema, name, stage, list) + " LEFT JOIN " + key.held(schema, name, "") + " t ON " + key.same("t.k", "t.w") + " WHERE t.k IS NULL"
 }
 
 // insertAfter appends staged rows; those received until a time only where their key is not there. received is the expression of that
 // column.
 func insertAfter(schema, name, stage string, list []assignment, received, until string) string {
 	key := list[0]
-	return insertRows(schema, name, stage, list) + " LEFT JOIN (SELECT DISTINCT " + quote(key.column) + " AS k FROM " + qualified(schema, name) +
-		" WHERE received_at <= " + until + ") t ON t.k = " + key.expr + " AND " + received + " <= " + until + " WHERE t.k IS NULL"
+	return insertRows(schema, name, stage, list) + " LEFT JOIN " + key.held(schema, name, " WHERE received_at <= "+until) + " t ON " + key.same("t.k", "t.w") + " AND " + received + " <= " + until + " WHERE t.k IS NULL"
 }
 
 // updateRows changes the rows of a target that were staged again: what is NULL leaves what is there, received_at only grows. It is
@@ -264,7 +283,8 @@ func updateRows(schema, name, stage string, list []assignment) string {
 	if len(set) == 0 {
 		return ""
 	}
-	return "UPDATE " + qualified(schema, name) + " AS t SET " + strings.Join(set, ", ") + " FROM " + stage + " s WHERE t." + quote(list[0].column) + " = " + list[0].expr
+	return "UPDATE " + qualified(schema, name) + " AS t SET " + strings.Join(set, ", ") + " FROM " + stage + " s WHERE " +
+		list[0].same("t."+quote(list[0].column), "octet_length(t."+quote(list[0].column)+")")
 }
 
 // insertNewDiscards appends staged discards that the table does not hold. The places are those of discardColumns.

@@ -58,9 +58,9 @@ func TestDialect(t *testing.T) {
 	var list []assignment
 	for i, c := range columns {
 		stage = append(stage, stageColumn{kind: c.Type, bytes: 10 * i})
-		list = append(list, assignment{c.Name, castOf(made(c), "s."+stageColName(i), stage[i])})
+		list = append(list, assignment{c.Name, castOf(made(c), "s."+stageColName(i), stage[i]), i == 0})
 	}
-	list = append(list, assignment{"uuid_ts", now})
+	list = append(list, assignment{column: "uuid_ts", expr: now})
 	from := copySource{manifest: "s3://bucket/stage/i/l/0000.manifest", role: "arn:aws:iam::123456789012:role/firth", region: "eu-central-1", null: "null-1"}
 	withKeys := from
 	withKeys.role, withKeys.keys = "", object.Keys{ID: "AKIA", Secret: "se/cret", Token: "token"}

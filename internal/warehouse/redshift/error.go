@@ -18,6 +18,9 @@ import (
 
 // What servers and the network say, where their code leaves several things open. Amazon's own errors come under XX000.
 var (
+	noHostText   = regexp.MustCompile(`(?i)no such host`)
+	timeoutText  = regexp.MustCompile(`(?i)i/o timeout|deadline exceeded`)
+	downText     = regexp.MustCompile(`(?i)\bEOF\b|closed|reset|refused|unreachable|broken pipe|\bconn `)
 	noLoginText  = regexp.MustCompile(`(?i)not permitted to log ?in|pg_hba|no (pg_)?hba`)
 	needsTLSText = regexp.MustCompile(`(?i)ssl off|no encryption|SSL connection is required|require_ssl`)
 	noTLSText    = regexp.MustCompile(`(?i)server refused TLS`)
@@ -72,17 +75,17 @@ func (d *DB) diagnoseNetwork(err error) (warehouse.Kind, string) {
 	var network net.Error
 	text := err.Error()
 	switch {
-	case errors.As(err, &dns) && dns.IsNotFound:
+	case errors.As(err, &dns) && dns.IsNotFound, noHostText.MatchString(text):
 		return warehouse.NoHost, fmt.Sprintf("correct the host in the url: nobody knows %s; the cluster's endpoint is printed by: aws redshift describe-clusters", host)
 	case noTLSText.MatchString(text):
 		return warehouse.NeedsTLS, "the server speaks no TLS: if that is meant so, write sslmode=disable into the url"
 	case errors.As(err, &certificate), errors.As(err, &authority), badTLSText.MatchString(text):
 		return warehouse.BadTLS, "give the file of the authority that signed the server's certificate as ca: (Amazon's is https://s3.amazonaws.com/redshift-downloads/amazon-trust-ca-bundle.crt)"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout(), timeoutText.MatchString(text):
 		return warehouse.Timeout, fmt.Sprintf("allow connections from here to %s: a security group or a firewall in between drops them, or the cluster is paused", host)
 	case errors.Is(err, context.Canceled):
 		return warehouse.Unexpected, ""
-	case errors.As(err, &network), strings.Contains(text, "EOF"), strings.Contains(text, "closed"), strings.Contains(text, "reset"), strings.Contains(text, "conn "):
+	case errors.As(err, &network), downText.MatchString(text):
 		return warehouse.Down, fmt.Sprintf("see that the cluster is available and listens at %s; Firth tries again by itself", host)
 	}
 	return warehouse.Unexpected, ""

@@ -65,6 +65,7 @@ func TestKinds(t *testing.T) {
 		{&net.DNSError{Err: "no such host", Name: "cluster.example.org", IsNotFound: true}, warehouse.NoHost},
 		{&net.OpError{Op: "dial", Err: context.DeadlineExceeded}, warehouse.Timeout},
 		{&net.OpError{Op: "dial", Err: errors.New("connect: connection refused")}, warehouse.Down},
+		{errors.New("host Very-Secret-1: lookup: no such host"), warehouse.NoHost}, // with a password that is part of the text
 		{errors.New("tls: failed to verify certificate: x509: certificate signed by unknown authority"), warehouse.BadTLS},
 		{errors.New("server refused TLS connection"), warehouse.NeedsTLS},
 		{errors.New("something else with Very-Secret-1 in it"), warehouse.Unexpected},

@@ -235,16 +235,21 @@ func (t *target) stringText(f *field, s string) (text, reason string, err error)
 func (t *target) assignments(now string) []assignment {
 	var out []assignment
 	for i, f := range t.fields {
-		out = append(out, assignment{f.col.name, castOf(f.col, "s."+stageColName(i), t.stage[i])})
+		out = append(out, assignment{f.col.name, castOf(f.col, "s."+stageColName(i), t.stage[i]), f.col.keepsBlanks()})
 	}
 	for _, c := range t.stamps {
 		expr := now
 		if c.physical == "timestamptz" {
 			expr += " AT TIME ZONE 'UTC'"
 		}
-		out = append(out, assignment{c.name, expr})
+		out = append(out, assignment{column: c.name, expr: expr})
 	}
 	return out
+}
+
+// keepsBlanks reports whether blanks at the end of a text are part of it.
+func (c column) keepsBlanks() bool {
+	return c.kind == table.String && !c.foreign && c.physical != "bpchar"
 }
 
 // castOf makes a target's value of a staged one.

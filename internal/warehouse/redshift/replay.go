@@ -59,24 +59,24 @@ func (l *loading) recompute(ctx context.Context, t *target, stage string) (int64
 		return 0, nil // nothing was said
 	}
 	id := t.fields[0].col.name
-	list := []assignment{{id, "s.c0"}}
+	list := []assignment{{id, "s.c0", t.fields[0].col.keepsBlanks()}}
 	var columns []column
 	for _, c := range to.columns {
 		said := source.find(c.name)
 		switch {
 		case c.name == id:
 		case c.name == "received_at":
-			list = append(list, assignment{c.name, "s.received"})
+			list = append(list, assignment{column: c.name, expr: "s.received"})
 		case isStamp(table.Column{Name: c.name, Type: c.kind}):
 		case said == nil, said.foreign, c.foreign:
 		case said.kind == c.kind, said.kind == table.Integer && c.kind == table.Float:
 			columns = append(columns, *said)
-			list = append(list, assignment{c.name, fmt.Sprintf("s.c%d", len(columns))})
+			list = append(list, assignment{column: c.name, expr: fmt.Sprintf("s.c%d", len(columns))})
 		}
 	}
 	for _, c := range to.columns {
 		if isStamp(table.Column{Name: c.name, Type: c.kind}) {
-			list = append(list, assignment{c.name, stamp(l.now)})
+			list = append(list, assignment{column: c.name, expr: stamp(l.now)})
 		}
 	}
 	const again = "firth_again"
@@ -105,17 +105,19 @@ func lastSaid(into, schema, from, key, stage string, columns []column) string {
 			v = "CASE WHEN " + v + " THEN 1 WHEN NOT " + v + " THEN 0 END" // there is no max of booleans
 		}
 		fmt.Fprintf(&values, ", %s AS v%d", v, n)
-		fmt.Fprintf(&last, ", v%d, max(CASE WHEN v%d IS NOT NULL THEN n END) OVER (PARTITION BY k) AS m%d", n, n, n)
+		fmt.Fprintf(&last, ", v%d, max(CASE WHEN v%d IS NOT NULL THEN n END) OVER (PARTITION BY k, w) AS m%d", n, n, n)
 		chosen := fmt.Sprintf("max(CASE WHEN n = m%d THEN v%d END)", n, n)
 		if c.kind == table.Boolean {
 			chosen += " = 1"
 		}
 		fmt.Fprintf(&pick, ", %s AS c%d", chosen, n)
 	}
-	return "CREATE TEMP TABLE " + into + " AS SELECT k AS c0, max(received) AS received" + pick.String() +
-		" FROM (SELECT k, received, n" + last.String() +
-		" FROM (SELECT i." + quote(key) + " AS k, i.received_at AS received, row_number() OVER (PARTITION BY i." + quote(key) + " ORDER BY i.received_at, i.id) AS n" + values.String() +
-		" FROM " + qualified(schema, from) + " i WHERE i." + quote(key) + " IN (SELECT c0 FROM " + stage + ")) said) numbered GROUP BY k"
+	k := "i." + quote(key)
+	w := "octet_length(" + k + ")" // texts that differ by blanks at their end are equal to the server, and different people
+	return "CREATE TEMP TABLE " + into + " AS SELECT max(k) AS c0, max(received) AS received" + pick.String() +
+		" FROM (SELECT k, w, received, n" + last.String() +
+		" FROM (SELECT " + k + " AS k, " + w + " AS w, i.received_at AS received, row_number() OVER (PARTITION BY " + k + ", " + w + " ORDER BY i.received_at, i.id) AS n" + values.String() +
+		" FROM " + qualified(schema, from) + " i WHERE " + k + " IN (SELECT c0 FROM " + stage + ")) said) numbered GROUP BY k, w"
 }
 
 // DropRebuild removes what a rebuild left that was given up. It is no error where there is nothing.
