@@ -38,6 +38,7 @@ func wantSaid(t *testing.T, got, want string) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	database := pg.Database()
 	owner, _ := pg.Role(database, "")
@@ -83,6 +84,7 @@ ok    schema new: is not there yet; the first load makes it
 }
 
 func TestCheckServers(t *testing.T) {
+	t.Parallel()
 	pg := server.OwnPostgres(t, "15")
 	database := pg.Database()
 	name, url, hide := role(t, pg, database, "", all+database+" TO %s")
@@ -113,6 +115,7 @@ func TestCheckServers(t *testing.T) {
 
 // TestSetup runs the statements that are printed, and loads with the role that they make.
 func TestSetup(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	database := pg.Database()
 	pg.Exec(database, "REVOKE ALL ON DATABASE "+database+" FROM PUBLIC")
@@ -130,6 +133,7 @@ func TestSetup(t *testing.T) {
 
 // TestWideRow: a row that no page holds is stored as far as it goes, and the rest is listed.
 func TestWideRow(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, database := pg.Loader()
 	db := open(t, url, postgres.Options{})

@@ -193,7 +193,8 @@ func updateStaged(target, staged string, columns, values []string) string {
 	return "UPDATE " + target + " AS t SET " + strings.Join(set, ", ") + " FROM " + staged + " AS s WHERE t." + key + " = " + values[0]
 }
 
-// tryCast makes a function of the session that reads a text as a value of an odd type, and gives NULL where it cannot.
+// tryCast makes a function of the session that reads a text as a value of an odd type, and gives NULL where it cannot. There may be one
+// of an earlier load, for another type.
 func tryCast(n int, sqlType string) string {
 	var read string
 	switch base, _, _ := strings.Cut(sqlType, "("); base {
@@ -207,7 +208,7 @@ func tryCast(n int, sqlType string) string {
 	default:
 		read = "RETURN v::" + sqlType
 	}
-	return fmt.Sprintf("CREATE OR REPLACE FUNCTION pg_temp.firth_read_%d(v text) RETURNS %s LANGUAGE plpgsql AS ", n, sqlType) +
+	return fmt.Sprintf("DROP FUNCTION IF EXISTS pg_temp.firth_read_%[1]d(text); CREATE FUNCTION pg_temp.firth_read_%[1]d(v text) RETURNS %[2]s LANGUAGE plpgsql AS ", n, sqlType) +
 		literal("BEGIN "+read+"; EXCEPTION WHEN OTHERS THEN RETURN NULL; END")
 }
 

@@ -37,6 +37,7 @@ type trouble struct {
 
 // TestErrors provokes every error for real, holds its text and hint to a golden file, does what the hint says, and sees that it works then.
 func TestErrors(t *testing.T) {
+	t.Parallel()
 	var b strings.Builder
 	for _, provoke := range []func(*testing.T) trouble{
 		noDatabase, noConnect, noCreate, noTemporary, noSchema, noTables, notOwner, notOwnerOfSuper, noHost, noAnswer, refused, wrongPassword, noLogin,

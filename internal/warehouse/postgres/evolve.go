@@ -101,7 +101,7 @@ func (l *loading) alter(ctx context.Context, c *change) error {
 
 // alterIn does the work of alter in its transaction.
 func (l *loading) alterIn(ctx context.Context, c *change) (notices []string, err error) {
-	d, place := l.db, 0
+	d := l.db
 	switch {
 	case c.create:
 		if c.have != nil {
@@ -121,7 +121,7 @@ func (l *loading) alterIn(ctx context.Context, c *change) (notices []string, err
 			notices = append(notices, fmt.Sprintf("%s.%s.%s had been dropped and was made again", l.schema, c.name, col.Name))
 		}
 	}
-	place = len(c.have.columns)
+	place := len(c.have.columns)
 	if len(c.add) > 0 {
 		statement, err := addColumns(l.schema, c.name, c.add)
 		if err != nil {

@@ -50,6 +50,7 @@ func wantWhole(t *testing.T, conn *pgx.Conn, rows uint64) {
 
 // TestCutAnywhere cuts the connection after every so many bytes of a load, of which some make tables and columns.
 func TestCutAnywhere(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, database := pg.Loader()
 	proxy := server.Fault(t, pg.Addr())
@@ -83,6 +84,7 @@ func TestCutAnywhere(t *testing.T) {
 // TestEndedInTheMiddle ends the server's process of a load, as an administrator may, while rows are on their way; readers see whole loads
 // all the while.
 func TestEndedInTheMiddle(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, database := pg.Loader()
 	db := open(t, url, postgres.Options{})
@@ -128,6 +130,7 @@ func TestEndedInTheMiddle(t *testing.T) {
 
 // TestServerRestarts stops the server while rows are on their way.
 func TestServerRestarts(t *testing.T) {
+	t.Parallel()
 	pg := server.OwnPostgres(t, "15")
 	url, database := pg.Loader()
 	proxy := server.Fault(t, pg.Addr())
@@ -155,6 +158,7 @@ func TestServerRestarts(t *testing.T) {
 
 // TestNoAnswerEnds gives up a load that nobody answers when its context ends, and goes on afterwards.
 func TestNoAnswerEnds(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, database := pg.Loader()
 	proxy := server.Fault(t, pg.Addr())

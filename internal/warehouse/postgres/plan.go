@@ -151,9 +151,8 @@ func (c *change) growths(w wanted, r *relation, not blocked) {
 
 // staging tells how a table's rows get in, beside a plain COPY.
 type staging struct {
-	needed  bool
-	where   string // condition on the staged rows, "" for none
-	through string // of adopted tables, for a person
+	needed bool
+	where  string // condition on the staged rows, "" for none
 }
 
 // stagingOf decides whether rows go through a staging table: where some may be in already, and where the server must read values.

@@ -238,7 +238,7 @@ func (w *swapping) restore(ctx context.Context, target, kept string, old *relati
 			if err != nil {
 				return err
 			}
-			if err := w.exec(ctx, tryCast(i+1, to)); err != nil {
+			if err := w.db.script(ctx, tryCast(i+1, to)); err != nil {
 				return err
 			}
 			value = fmt.Sprintf("pg_temp.firth_read_%d(s.%s::text)", i+1, quote(c.name))

@@ -165,7 +165,7 @@ func (r *relation) exists() bool { return r != nil && r.kind != "" }
 
 // checkKind refuses what is no table.
 func (r *relation) checkKind(schema string) error {
-	what, keyword := "", ""
+	var what, keyword string
 	switch r.kind {
 	case "", "r", "p":
 		return nil

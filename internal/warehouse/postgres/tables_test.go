@@ -25,6 +25,7 @@ var short = map[string]bool{
 }
 
 func TestOtherVersions(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"12", "18"} {
 		t.Run(version, func(t *testing.T) {
 			pg := server.Postgres(t, version)
@@ -80,6 +81,7 @@ func run(t *testing.T, conn *pgx.Conn, statements ...string) {
 
 // TestViewsSurvive widens a column below views of every kind; what hangs on them is there afterwards.
 func TestViewsSurvive(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, database := pg.Loader()
 	db := open(t, url, postgres.Options{})
@@ -112,6 +114,7 @@ func TestViewsSurvive(t *testing.T) {
 
 // TestViewOfAnother leaves a column as it is where a view of somebody else stands on it, and lists what does not fit.
 func TestViewOfAnother(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, database := pg.Loader()
 	db := open(t, url, postgres.Options{})
@@ -137,6 +140,7 @@ func TestViewOfAnother(t *testing.T) {
 
 // TestIndexConcurrently adds a column while an index is being built beside: the load is told to wait, and readers are not held up.
 func TestIndexConcurrently(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, database := pg.Loader()
 	db := open(t, url, postgres.Options{})
@@ -174,6 +178,7 @@ func TestIndexConcurrently(t *testing.T) {
 // TestColumnar uses an access method of Hydra's name that is the heap's: which tables are made by it, and what a database that makes
 // columnar tables by default gets.
 func TestColumnar(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, database := pg.Loader()
 	pg.Exec(database, "CREATE ACCESS METHOD columnar TYPE TABLE HANDLER heap_tableam_handler")
@@ -193,6 +198,7 @@ func TestColumnar(t *testing.T) {
 
 // TestOddTypes takes over a table whose columns have types that Firth never makes.
 func TestOddTypes(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, _ := pg.Loader()
 	db := open(t, url, postgres.Options{})

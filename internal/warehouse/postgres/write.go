@@ -111,7 +111,7 @@ func (w *writer) read(ctx context.Context, c *column) (string, error) {
 		}
 		n = len(w.reads) + 1
 		w.reads[c.sqlType] = n
-		if _, err := w.db.conn.Exec(ctx, tryCast(n, c.sqlType)); err != nil {
+		if err := w.db.script(ctx, tryCast(n, c.sqlType)); err != nil {
 			return "", fmt.Errorf("read texts as %s: %w", c.sqlType, err)
 		}
 	}

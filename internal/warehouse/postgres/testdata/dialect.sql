@@ -50,16 +50,16 @@ UPDATE "production"."we""ird 'name'; \ --" AS t SET "received_at" = greatest(t."
 
 
 -- read json
-CREATE OR REPLACE FUNCTION pg_temp.firth_read_1(v text) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN BEGIN RETURN v::jsonb; EXCEPTION WHEN OTHERS THEN RETURN to_json(v)::jsonb; END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
+DROP FUNCTION IF EXISTS pg_temp.firth_read_1(text); CREATE FUNCTION pg_temp.firth_read_1(v text) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN BEGIN RETURN v::jsonb; EXCEPTION WHEN OTHERS THEN RETURN to_json(v)::jsonb; END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
 
 -- read numeric
-CREATE OR REPLACE FUNCTION pg_temp.firth_read_2(v text) RETURNS numeric(10,2) LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN v::numeric(10,2) = v::numeric THEN v::numeric(10,2) END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
+DROP FUNCTION IF EXISTS pg_temp.firth_read_2(text); CREATE FUNCTION pg_temp.firth_read_2(v text) RETURNS numeric(10,2) LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN v::numeric(10,2) = v::numeric THEN v::numeric(10,2) END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
 
 -- read date
-CREATE OR REPLACE FUNCTION pg_temp.firth_read_3(v text) RETURNS date LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN v::date = v::timestamp THEN v::date END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
+DROP FUNCTION IF EXISTS pg_temp.firth_read_3(text); CREATE FUNCTION pg_temp.firth_read_3(v text) RETURNS date LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN v::date = v::timestamp THEN v::date END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
 
 -- read another type
-CREATE OR REPLACE FUNCTION pg_temp.firth_read_4(v text) RETURNS production."it's" LANGUAGE plpgsql AS 'BEGIN RETURN v::production."it''s"; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
+DROP FUNCTION IF EXISTS pg_temp.firth_read_4(text); CREATE FUNCTION pg_temp.firth_read_4(v text) RETURNS production."it's" LANGUAGE plpgsql AS 'BEGIN RETURN v::production."it''s"; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
 
 -- list unread
 INSERT INTO "production"."firth_discards" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at) SELECT  E'we"ird ''name''; \\ --',  E'we"ird ''name''; \\ --', left(s."we""ird 'name'; \ --", 65536), 'string', 'string', 'does_not_fit_column', s."id", NULL, $1::timestamptz FROM pg_temp.firth_stage_1 AS s WHERE s."we""ird 'name'; \ --" IS NOT NULL AND f(s.x) IS NULL AND s.x > 1
