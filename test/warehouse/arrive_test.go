@@ -53,6 +53,7 @@ func (d *target) arrives(s *rig.Server, query string, want ...[]string) {
 // TestEventsArrive sends calls of several kinds and finds them in the tables, within seconds, with what did not fit in the discards; and
 // the questions of Hydra's guide have the right answers.
 func TestEventsArrive(t *testing.T) {
+	t.Parallel()
 	each(t, []string{"15", "12", "18"}, func(t *testing.T, d *target) {
 		s := serve(t, d.warehouse("analytics", d.url, "every: 1s"))
 		send(t, s,
@@ -127,6 +128,7 @@ func flushed(s *rig.Server, l *rig.Load) { l.SettleIn(patience, rig.Lake) }
 
 // TestLoadByHand loads a warehouse that has no schedule: beside a server and without one, what is new, what is missing, and anew.
 func TestLoadByHand(t *testing.T) {
+	t.Parallel()
 	each(t, []string{"15"}, func(t *testing.T, d *target) {
 		s := serve(t, d.warehouse("analytics", d.url))
 		l := rig.NewLoad(s, "production", "k", 2, 1)

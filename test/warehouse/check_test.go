@@ -48,6 +48,7 @@ const secret = "p@ss/w%rd:ö"
 // TestCheckSaysWhatMends takes one right after the other from the user that loads, runs firth check, lets an administrator run the
 // statement that it prints, and runs it again, until all is well. The password is in no output.
 func TestCheckSaysWhatMends(t *testing.T) {
+	t.Parallel()
 	pg := server.OwnPostgres(t, "15")
 	const quoted = `"od'd User"`
 	statement := regexp.MustCompile(`(?:CREATE|GRANT|ALTER) [^;\n]+`)
@@ -100,6 +101,7 @@ func TestCheckSaysWhatMends(t *testing.T) {
 
 // TestCheckOfTheWay: what is wrong on the way to the server.
 func TestCheckOfTheWay(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	connection, _ := pg.Loader()
 	stalled := server.Fault(t, pg.Addr())
@@ -153,6 +155,7 @@ func TestCheckOfTheWay(t *testing.T) {
 
 // TestSetup runs the statements that firth check --setup prints, with the password put in, and nothing else: a user made so loads.
 func TestSetup(t *testing.T) {
+	t.Parallel()
 	const name = "loader"
 	t.Run("PostgreSQL 15", func(t *testing.T) {
 		pg := server.OwnPostgres(t, "15")

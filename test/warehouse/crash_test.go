@@ -22,6 +22,7 @@ func newLoad(s *rig.Server, seed uint64) *rig.Load {
 // loaded: in the end each has every event that was acknowledged once, at no moment a reader sees one twice or out of order, and no
 // staging table is left.
 func TestKillWhileLoading(t *testing.T) {
+	t.Parallel()
 	targets := []*target{postgres(t, "15"), mariaDB(t, "11.4")}
 	s := serve(t, targets[0].warehouse("analytics", targets[0].url, "every: 1s"), targets[1].warehouse("shop", targets[1].url, "every: 1s"))
 	seed := seed(t)
@@ -74,6 +75,7 @@ func killChild(t *testing.T, s *rig.Server) {
 // TestConnectionCut cuts the connection to the database after so many bytes of a load, for many such numbers from the first to the last
 // byte: the load fails or not, and the next one brings what is missing, and nothing twice.
 func TestConnectionCut(t *testing.T) {
+	t.Parallel()
 	each(t, []string{"15"}, func(t *testing.T, d *target) {
 		proxy := server.Fault(t, d.addr)
 		s := serve(t, d.warehouse("analytics", d.via(proxy)))
@@ -124,6 +126,7 @@ func TestConnectionCut(t *testing.T) {
 // TestFirstLoadCut is TestConnectionCut for the load that makes the bookkeeping and the tables, each time in an empty database, and each
 // time by a process of its own.
 func TestFirstLoadCut(t *testing.T) {
+	t.Parallel()
 	each(t, []string{"15"}, func(t *testing.T, d *target) {
 		proxy := server.Fault(t, d.addr)
 		s := serve(t, d.warehouse("analytics", d.via(proxy)))
@@ -177,6 +180,7 @@ func (d *target) emptied() {
 
 // TestDatabaseRestarts crashes the database's server in the middle of loads, lets it be away for a while, and starts it again.
 func TestDatabaseRestarts(t *testing.T) {
+	t.Parallel()
 	targets := map[string]func(t *testing.T) *target{
 		"PostgreSQL 15": func(t *testing.T) *target { return onPostgres(t, server.OwnPostgres(t, "15")) },
 		"MariaDB 11.4":  func(t *testing.T) *target { return mariaDB(t, "11.4") },

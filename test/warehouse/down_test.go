@@ -12,6 +12,7 @@ import (
 // TestOneDown refuses connections to one warehouse while another and the embedded one go on and events are accepted; back, it catches up
 // in order, without anybody's doing.
 func TestOneDown(t *testing.T) {
+	t.Parallel()
 	each(t, []string{"15"}, func(t *testing.T, d *target) {
 		well := postgres(t, "18")
 		proxy := server.Fault(t, d.addr)
@@ -52,6 +53,7 @@ func TestOneDown(t *testing.T) {
 // TestSlowOne stalls the network to one warehouse: the connection lives, and nothing comes through. The other is loaded, stopping the
 // server takes no longer than it may, and when the network is back everything arrives.
 func TestSlowOne(t *testing.T) {
+	t.Parallel()
 	d, well := postgres(t, "15"), postgres(t, "18")
 	proxy := server.Fault(t, d.addr)
 	s := serve(t, d.warehouse("bad", d.via(proxy), "every: 1s"), well.warehouse("good", well.url, "every: 1s"))
@@ -77,6 +79,7 @@ func TestSlowOne(t *testing.T) {
 // TestChangesBetweenFailureAndRetry: between a load that fails in the middle and the next one, events bring new columns and wider types,
 // and the warehouse's owner adds, drops and indexes: the next load brings everything, and says what it made again.
 func TestChangesBetweenFailureAndRetry(t *testing.T) {
+	t.Parallel()
 	each(t, []string{"15"}, func(t *testing.T, d *target) {
 		proxy := server.Fault(t, d.addr)
 		s := serve(t, d.warehouse("analytics", d.via(proxy)))
@@ -142,6 +145,7 @@ var truth = map[string]string{"postgres": "true", "mysql": "1"}
 
 // TestFreshDatabase: a database that its owner emptied, or made anew, gets everything again.
 func TestFreshDatabase(t *testing.T) {
+	t.Parallel()
 	d := postgres(t, "15")
 	s := serve(t, d.warehouse("analytics", d.url, "every: 1s"))
 	l := newLoad(s, 1)

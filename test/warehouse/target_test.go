@@ -141,18 +141,6 @@ func (d *target) must(query string, args ...any) [][]string {
 	return rows
 }
 
-// number asks for one number.
-func (d *target) number(query string, args ...any) (int, error) {
-	rows, err := d.ask(query, args...)
-	if err != nil {
-		return 0, err
-	}
-	if len(rows) != 1 || len(rows[0]) != 1 {
-		return 0, fmt.Errorf("%d rows where one number was asked for", len(rows))
-	}
-	return strconv.Atoi(rows[0][0])
-}
-
 // exec runs a statement as an administrator.
 func (d *target) exec(statement string) {
 	d.t.Helper()
