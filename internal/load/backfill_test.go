@@ -15,12 +15,12 @@ import (
 
 // TestABackFillTakesBoundedMemory loads many more rows than memory should hold, out of merged files.
 func TestABackFillTakesBoundedMemory(t *testing.T) {
-	const rows = 300_000
+	const rows = 120_000
 	l := &endlessLake{rows: rows, file: rows / 4}
 	w := &counting{}
 	o := options(nil, nil, nil)
 	o.Name, o.Lake, o.Warehouse, o.TempDir = "pg", l, nil, t.TempDir()
-	o.Rows = 10_000
+	o.Rows = 4_000
 	r := load.NewRunner(load.RunnerOptions{Loader: o, Open: func(context.Context) (load.Warehouse, error) { return w, nil }})
 	var before runtime.MemStats
 	runtime.GC()
