@@ -16,12 +16,23 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // readers of the tests
 
+	"firth/internal/load"
 	"firth/internal/name"
 	"firth/internal/object"
 	"firth/internal/table"
 	"firth/internal/warehouse/warehousetest"
 	"firth/test/server"
 )
+
+// A DB is all that loaders may ask for.
+var _ interface {
+	load.Warehouse
+	load.Preparer
+	load.Replayer
+	load.Rebuilder
+	load.Closer
+	load.Tender
+} = (*DB)(nil)
 
 // stand is a real PostgreSQL in the place of Redshift. Of what is said to it, three things are not said as they are: the keys at the end
 // of CREATE TABLE are left out, version() is answered, and COPY FROM 's3://...' is carried out here, by reading the manifest and its
