@@ -177,17 +177,22 @@ func (c *column) fitsTime(us int64) bool {
 	if us < minTime || us > maxTime {
 		return false
 	}
-	if c.data == "date" {
-		return us%microsOfADay == 0
-	}
 	if c.data == "timestamp" && (us < minStamp || us > maxStamp) {
 		return false
+	}
+	return us%c.step() == 0
+}
+
+// step is the least difference between two times of the column, in microseconds.
+func (c *column) step() int64 {
+	if c.data == "date" {
+		return microsOfADay
 	}
 	step := int64(1)
 	for range microDigits - c.fraction {
 		step *= 10
 	}
-	return us%step == 0
+	return step
 }
 
 func (c *column) fitsText(s string, most int) string {

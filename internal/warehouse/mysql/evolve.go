@@ -212,7 +212,8 @@ func (l *loading) adopt(ctx context.Context, r *relation, c *change) (int64, err
 			return 0, fmt.Errorf("latest row of %s: %w", r.name, err)
 		}
 		if latest.Valid {
-			through = latest.Time.UnixMicro()
+			// The rows may have come later by what the column does not tell.
+			through = min(latest.Time.UnixMicro()+at.step()-1, maxTime)
 		}
 	}
 	l.notice("%s.%s was there before: it was taken over with its %d columns%s", l.batch.Schema, r.name, len(r.columns), adoptedUntil(through))

@@ -207,7 +207,7 @@ func (l *loading) planRows(ctx context.Context, set *rowSet) error {
 	target := qualified(l.batch.Schema, set.relation.name)
 	name := set.batch.Name
 	unless, old := l.mayBeIn(set)
-	if l.replay {
+	if l.replay || set.relation.unique {
 		set.once()
 	}
 	if !old {
@@ -241,7 +241,7 @@ func (l *loading) planRows(ctx context.Context, set *rowSet) error {
 // mayBeIn says whether rows of the set may be in the table already, and the condition that tells those which are not.
 func (l *loading) mayBeIn(set *rowSet) (unless string, may bool) {
 	r := set.relation
-	if l.replay {
+	if l.replay || r.unique {
 		return "", true
 	}
 	if !r.adopted || r.through == event.NoTime {

@@ -23,6 +23,7 @@ type relation struct {
 	view    bool
 	engine  string
 	keyed   bool // an index begins with the id
+	unique  bool // and takes each id once
 	columns []*column
 	byName  map[string]*column // by name in lower case, as the server compares them
 	lost    map[string]bool    // columns of the bookkeeping that do not exist, by name in lower case: whether they once did
@@ -67,12 +68,12 @@ func (d *DB) readSchema(ctx context.Context, s session, source, schema string) (
 	}
 	err := s.each(ctx, tablesSQL, []any{schema}, func(rows *sql.Rows) error {
 		var name, kind, engine string
-		var keyed bool
-		if err := rows.Scan(&name, &kind, &engine, &keyed); err != nil {
+		var keyed, unique bool
+		if err := rows.Scan(&name, &kind, &engine, &keyed, &unique); err != nil {
 			return err
 		}
 		r := get(name)
-		r.exists, r.view, r.engine, r.keyed = true, kind != "BASE TABLE", engine, keyed
+		r.exists, r.view, r.engine, r.keyed, r.unique = true, kind != "BASE TABLE", engine, keyed, unique
 		return nil
 	})
 	if err == nil {
