@@ -251,3 +251,29 @@ func TestOddTypes(t *testing.T) {
 		t.Errorf("result %+v", r)
 	}
 }
+
+// TestBookkeepingLost drops the schema _firth beside an open warehouse: it asks to be opened anew, and everything that is loaded again
+// is there once.
+func TestBookkeepingLost(t *testing.T) {
+	t.Parallel()
+	pg := server.Postgres(t, "15")
+	url, database := pg.Loader()
+	db := open(t, url, postgres.Options{})
+	load(t, db, batch(0, 10))
+	pg.Exec(database, "DROP SCHEMA _firth CASCADE")
+	if _, err := db.Load(t.Context(), batch(10, 10)); warehouse.KindOf(err) != warehouse.Broken {
+		t.Errorf("kind %s: %v", warehouse.KindOf(err), err)
+	}
+	db = open(t, url, postgres.Options{})
+	if err := db.Prepare(t.Context(), "production", "production", nil); err != nil {
+		t.Fatal(err)
+	}
+	if r := load(t, db, batch(0, 20)); r.Rows["clicks"] != 10 {
+		t.Errorf("result %+v, want the ten rows that were missing", r)
+	}
+	wantWhole(t, pg.Connect(database), 20)
+	tables, err := db.Catalogue(t.Context(), "production")
+	if err != nil || len(tables) != 2 || tables[0].Name != "clicks" || len(tables[0].Columns) != 4 {
+		t.Errorf("catalogue %+v, %v", tables, err)
+	}
+}
