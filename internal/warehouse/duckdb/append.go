@@ -136,13 +136,10 @@ func (l *loading) fill(a *appender, p *projection, t *table.Batch, row int) erro
 func unfitText(t *table.Batch, row int, c table.Cell) event.Discard {
 	return event.Discard{
 		TableName: t.Name, ColumnName: t.Columns[c.Col].Name, Value: strconv.QuoteToASCII(c.Value.Text), ValueType: table.String.String(),
-		ColumnType: t.Columns[c.Col].Type.String(), Reason: reasonNotUTF8, RowID: strings.ToValidUTF8(t.Get(row, t.Columns[0].Name).Text, "\uFFFD"),
+		ColumnType: t.Columns[c.Col].Type.String(), Reason: warehouse.ReasonNotUTF8, RowID: strings.ToValidUTF8(t.Get(row, t.Columns[0].Name).Text, "\uFFFD"),
 		ReceivedAt: receivedAt(t, row),
 	}
 }
-
-// reasonNotUTF8 is the reason of texts that are not UTF-8; the discards hold them quoted.
-const reasonNotUTF8 = "not_utf8"
 
 func receivedAt(t *table.Batch, row int) int64 {
 	if v := t.Get(row, "received_at"); v.Type == table.Timestamp {

@@ -89,13 +89,10 @@ func listInexact(schema, name, column string) string {
 	c := quote(column)
 	return "INSERT INTO " + qualified(schema, warehouse.Discards) +
 		" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at)" +
-		" SELECT " + literal(name) + ", " + literal(column) + ", " + c + "::VARCHAR, 'integer', 'float', " + literal(reasonInexact) + ", id, received_at, $1::TIMESTAMPTZ" +
+		" SELECT " + literal(name) + ", " + literal(column) + ", " + c + "::VARCHAR, 'integer', 'float', " + literal(warehouse.ReasonInexact) + ", id, received_at, $1::TIMESTAMPTZ" +
 		" FROM " + qualified(schema, name) +
 		" WHERE (" + c + " > 9007199254740992 OR " + c + " < -9007199254740992) AND " + c + "::DOUBLE::HUGEINT <> " + c
 }
-
-// reasonInexact is the reason of values that a widened column holds rounded.
-const reasonInexact = "rounded_by_widening"
 
 // discardColumns are the columns of firth_discards, in order.
 var discardColumns = []table.Column{

@@ -151,9 +151,6 @@ func (l *loading) misfit(t *table.Batch, row int, c table.Cell) event.Discard {
 	text, _ := c.Value.Cast(table.String)
 	return event.Discard{
 		TableName: t.Name, ColumnName: col.Name, Value: text.Text, ValueType: c.Value.Type.String(), ColumnType: "another",
-		Reason: reasonForeign, RowID: t.Get(row, t.Columns[0].Name).Text, ReceivedAt: receivedAt(t, row),
+		Reason: warehouse.ReasonForeign, RowID: t.Get(row, t.Columns[0].Name).Text, ReceivedAt: receivedAt(t, row),
 	}
 }
-
-// reasonForeign is the reason of values for a column that was not made by a load and has a type that loads do not write.
-const reasonForeign = "foreign_column_type"

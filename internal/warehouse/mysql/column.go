@@ -7,16 +7,7 @@ import (
 	"unicode/utf8"
 
 	"firth/internal/table"
-)
-
-// Reasons of firth_discards for values that a column cannot hold.
-const (
-	reasonNotUTF8   = "not_utf8"
-	reasonTooLong   = "too_long"
-	reasonRange     = "out_of_range"
-	reasonRowSize   = "row_too_large"
-	reasonGenerated = "generated_column"
-	reasonCharset   = "character_set"
+	"firth/internal/warehouse"
 )
 
 // column is a column as it stands on the server.
@@ -112,7 +103,7 @@ func (c *column) grown(collation string) string {
 // the server takes.
 func (c *column) fits(v table.Value, most int) string {
 	if c.computed {
-		return reasonGenerated
+		return warehouse.ReasonGenerated
 	}
 	if c.foreign {
 		return "incompatible schema conversion from " + v.Type.String() + " to " + c.data
@@ -120,15 +111,15 @@ func (c *column) fits(v table.Value, most int) string {
 	switch v.Type {
 	case table.Integer:
 		if !c.roomy && !c.fitsInteger(v.Int64()) {
-			return reasonRange
+			return warehouse.ReasonRange
 		}
 	case table.Float:
 		if !c.fitsFloat(v.Float64()) {
-			return reasonRange
+			return warehouse.ReasonRange
 		}
 	case table.Timestamp:
 		if !c.fitsTime(v.Int64()) {
-			return reasonRange
+			return warehouse.ReasonRange
 		}
 	case table.String:
 		return c.fitsText(v.Text, most)
@@ -197,30 +188,30 @@ func (c *column) step() int64 {
 
 func (c *column) fitsText(s string, most int) string {
 	if !utf8.ValidString(s) {
-		return reasonNotUTF8
+		return warehouse.ReasonNotUTF8
 	}
 	if len(s) > most {
-		return reasonTooLong
+		return warehouse.ReasonTooLong
 	}
 	if c.charset != "utf8mb4" {
 		for _, r := range s {
 			if r > 127 && (r > 0xFFFF || !strings.HasPrefix(c.charset, "utf8")) {
-				return reasonCharset
+				return warehouse.ReasonCharset
 			}
 		}
 	}
 	switch c.data {
 	case "char":
 		if strings.HasSuffix(s, " ") || int64(utf8.RuneCountInString(s)) > c.chars {
-			return reasonTooLong
+			return warehouse.ReasonTooLong
 		}
 	case "varchar":
 		if int64(len(s)) > c.chars && int64(utf8.RuneCountInString(s)) > c.chars {
-			return reasonTooLong
+			return warehouse.ReasonTooLong
 		}
 	default:
 		if int64(len(s)) > c.bytes {
-			return reasonTooLong
+			return warehouse.ReasonTooLong
 		}
 	}
 	return ""

@@ -160,9 +160,6 @@ func addKey(schema, name, column string, prefix bool) string {
 	return s + ")"
 }
 
-// reasonInexact is the reason of values that a widened column holds rounded.
-const reasonInexact = "rounded_by_widening"
-
 // inexact is a condition that holds for the integers of a column that no double is equal to: those of more than 53 bits whose
 // last bits are not zero. It is arithmetic on integers alone, for the server's own casts round.
 func inexact(column string) string {
@@ -182,10 +179,10 @@ func listInexact(schema, name, column string, now string) string {
 	c := "t." + quote(column)
 	return "INSERT INTO " + qualified(schema, warehouse.Discards) +
 		" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at)" +
-		" SELECT " + literal(name) + ", " + literal(column) + ", CAST(" + c + " AS CHAR), 'integer', 'float', " + literal(reasonInexact) +
+		" SELECT " + literal(name) + ", " + literal(column) + ", CAST(" + c + " AS CHAR), 'integer', 'float', " + literal(warehouse.ReasonInexact) +
 		", t.id, t.received_at, " + now + " FROM " + qualified(schema, name) + " t WHERE " + inexact(c) +
 		" AND NOT EXISTS (SELECT 1 FROM " + qualified(schema, warehouse.Discards) + " d WHERE d.row_id = t.id AND d.table_name = " + literal(name) +
-		" AND d.column_name = " + literal(column) + " AND d.reason = " + literal(reasonInexact) + ")"
+		" AND d.column_name = " + literal(column) + " AND d.reason = " + literal(warehouse.ReasonInexact) + ")"
 }
 
 // discardColumns are the columns of firth_discards, in order.

@@ -103,7 +103,7 @@ func (f *fitting) row(i int) ([]table.Cell, bool) {
 		switch {
 		case ok || c.foreign:
 		case cell.Value.Type == c.typ:
-			drop(at, reasonRange) // an infinite number
+			drop(at, warehouse.ReasonRange) // an infinite number
 			continue
 		default:
 			drop(at, "incompatible schema conversion from "+c.typ.String()+" to "+cell.Value.Type.String())
@@ -123,7 +123,7 @@ func (f *fitting) row(i int) ([]table.Cell, bool) {
 		for at := len(cells) - 1; at > 0 && size > most; at-- {
 			if v := cells[at].Value; v.Type != table.Null && f.t.Columns[cells[at].Col].Path != "" {
 				size -= inlineBytes(v)
-				drop(at, reasonRowSize)
+				drop(at, warehouse.ReasonRow)
 			}
 		}
 	}

@@ -99,9 +99,6 @@ func retypeEmpty(schema, name, column, to string) string {
 		" USING NULL::" + to
 }
 
-// reasonInexact is the reason of values that a widened column holds rounded.
-const reasonInexact = "rounded_by_widening"
-
 // listInexact copies into the discards those integers of a column that no float holds: only magnitudes beyond 2^53 are looked at.
 // 2^63 itself is the one float that cannot be compared as an integer. $1 is the time of the load.
 func listInexact(schema, name, column string, rowID, receivedAt bool) string {
@@ -115,7 +112,7 @@ func listInexact(schema, name, column string, rowID, receivedAt bool) string {
 	}
 	return "INSERT INTO " + qualified(schema, warehouse.Discards) +
 		" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at)" +
-		" SELECT " + literal(name) + ", " + literal(column) + ", " + c + "::text, 'integer', 'float', " + literal(reasonInexact) + ", " + id + ", " + at + ", $1::timestamptz" +
+		" SELECT " + literal(name) + ", " + literal(column) + ", " + c + "::text, 'integer', 'float', " + literal(warehouse.ReasonInexact) + ", " + id + ", " + at + ", $1::timestamptz" +
 		" FROM " + qualified(schema, name) +
 		" WHERE (" + c + " > 9007199254740992 OR " + c + " < -9007199254740992)" +
 		" AND CASE WHEN " + c + "::double precision >= 9223372036854775808.0::double precision THEN true ELSE " + c + "::double precision::bigint <> " + c + " END"

@@ -66,7 +66,7 @@ func TestDialect(t *testing.T) {
 		{"read numeric", tryCast(2, "numeric(10,2)")},
 		{"read date", tryCast(3, "date")},
 		{"read another type", tryCast(4, `production."it's"`)},
-		{"list unread", listUnread(schema, odd, stage(1), odd, "f(s.x)", "string", reasonNoCast, `s."id"`, "NULL", "s.x > 1")},
+		{"list unread", listUnread(schema, odd, stage(1), odd, "f(s.x)", "string", warehouse.ReasonNoFit, `s."id"`, "NULL", "s.x > 1")},
 		{"work out anew", updateRecomputed(target, recomputeStaged(qualified(schema, "identifies"), stage(1), "user_id", []string{odd, "n"}, []string{"", "::double precision"}),
 			[]string{odd, "n"}, []string{"loaded_at"}, false)},
 		{"lock", lockTables([]string{target, qualified(schema, "x")}, "ROW EXCLUSIVE")},
@@ -195,13 +195,13 @@ func TestTake(t *testing.T) {
 		v      table.Value
 		reason string
 	}{
-		{pgtype.TextOID, -1, table.Text("x"), ""}, {pgtype.TextOID, -1, table.Text("a\x00"), reasonNul}, {pgtype.TextOID, -1, table.Text("\xff"), reasonNotUTF8},
-		{pgtype.VarcharOID, 7, table.Text("ééé"), ""}, {pgtype.VarcharOID, 7, table.Text("éééé"), reasonTooLong}, {pgtype.VarcharOID, -1, table.Text("éééé"), ""},
+		{pgtype.TextOID, -1, table.Text("x"), ""}, {pgtype.TextOID, -1, table.Text("a\x00"), warehouse.ReasonNUL}, {pgtype.TextOID, -1, table.Text("\xff"), warehouse.ReasonNotUTF8},
+		{pgtype.VarcharOID, 7, table.Text("ééé"), ""}, {pgtype.VarcharOID, 7, table.Text("éééé"), warehouse.ReasonTooLong}, {pgtype.VarcharOID, -1, table.Text("éééé"), ""},
 		{pgtype.TextOID, -1, table.Int(7), ""}, {pgtype.Int8OID, -1, table.Text("7"), "incompatible schema conversion from integer to string"},
-		{pgtype.Int2OID, -1, table.Int(32767), ""}, {pgtype.Int2OID, -1, table.Int(32768), reasonRange}, {pgtype.Int4OID, -1, table.Int(-1 << 31), ""}, {pgtype.Int4OID, -1, table.Int(1 << 31), reasonRange},
-		{pgtype.Float4OID, -1, table.Float64(0.5), ""}, {pgtype.Float4OID, -1, table.Float64(0.1), reasonNotExact}, {pgtype.Int8OID, -1, table.Float64(2), ""},
-		{pgtype.TimestamptzOID, -1, table.Time(-62135596800000000), ""}, {pgtype.TimestamptzOID, -1, table.Time(1<<63 - 1), ""}, {pgtype.TimestampOID, -1, table.Time(-1 << 63), reasonRange},
-		{pgtype.TimestamptzOID, 3, table.Time(1000), ""}, {pgtype.TimestamptzOID, 3, table.Time(1001), reasonNotExact}, {pgtype.UUIDOID, -1, table.Bool(true), ""},
+		{pgtype.Int2OID, -1, table.Int(32767), ""}, {pgtype.Int2OID, -1, table.Int(32768), warehouse.ReasonRange}, {pgtype.Int4OID, -1, table.Int(-1 << 31), ""}, {pgtype.Int4OID, -1, table.Int(1 << 31), warehouse.ReasonRange},
+		{pgtype.Float4OID, -1, table.Float64(0.5), ""}, {pgtype.Float4OID, -1, table.Float64(0.1), warehouse.ReasonNoFit}, {pgtype.Int8OID, -1, table.Float64(2), ""},
+		{pgtype.TimestamptzOID, -1, table.Time(-62135596800000000), ""}, {pgtype.TimestamptzOID, -1, table.Time(1<<63 - 1), ""}, {pgtype.TimestampOID, -1, table.Time(-1 << 63), warehouse.ReasonRange},
+		{pgtype.TimestamptzOID, 3, table.Time(1000), ""}, {pgtype.TimestamptzOID, 3, table.Time(1001), warehouse.ReasonNoFit}, {pgtype.UUIDOID, -1, table.Bool(true), ""},
 	} {
 		col := column0(c.oid, c.mod)
 		if _, reason := col.take(c.v); reason != c.reason {
@@ -240,7 +240,7 @@ func TestRowTooBig(t *testing.T) {
 	if kept+len(rows.unfit) != 1000 || kept < 600 || kept > 640 {
 		t.Errorf("%d values are kept, %d listed", kept, len(rows.unfit))
 	}
-	if d := rows.unfit[0]; d.ColumnName != "c0999" || d.Reason != reasonRow || d.RowID != "id-0" || d.Value != "xxxxxxxxxxxx" || d.ReceivedAt != event.NoTime {
+	if d := rows.unfit[0]; d.ColumnName != "c0999" || d.Reason != warehouse.ReasonRow || d.RowID != "id-0" || d.Value != "xxxxxxxxxxxx" || d.ReceivedAt != event.NoTime {
 		t.Errorf("%+v", d)
 	}
 }

@@ -180,7 +180,7 @@ func (r *rowReader) write(row int) {
 		at := r.p.place[c.Col]
 		if at < 0 {
 			if r.p.fixed[c.Col] {
-				r.discard(row, c.Col, c.Value, table.String, reasonGenerated)
+				r.discard(row, c.Col, c.Value, table.String, warehouse.ReasonGenerated)
 			}
 			continue
 		}
@@ -219,15 +219,15 @@ func (c *column) take(v table.Value) (table.Value, string) {
 	case table.String:
 		switch {
 		case strings.IndexByte(v.Text, 0) >= 0:
-			return v, reasonNul
+			return v, warehouse.ReasonNUL
 		case !utf8.ValidString(v.Text):
-			return v, reasonNotUTF8
+			return v, warehouse.ReasonNotUTF8
 		case len(v.Text) > maxText:
-			return v, reasonTooLong
+			return v, warehouse.ReasonTooLong
 		}
 	case table.Timestamp:
 		if us := v.Int64(); us < minTime+epoch || us-epoch >= maxTime || us < math.MinInt64+epoch {
-			return v, reasonRange
+			return v, warehouse.ReasonRange
 		}
 	}
 	if c.narrow() {
@@ -270,7 +270,7 @@ func (r *rowReader) shorten(row int) {
 		if last < 0 {
 			return
 		}
-		r.discard(row, r.from[last], *r.cells[last], r.p.columns[last].kind, reasonRow)
+		r.discard(row, r.from[last], *r.cells[last], r.p.columns[last].kind, warehouse.ReasonRow)
 		r.cells[last] = nil
 	}
 }

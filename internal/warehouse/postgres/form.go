@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"firth/internal/table"
+	"firth/internal/warehouse"
 )
 
 // form is how values of a column travel in a binary COPY.
@@ -49,18 +50,6 @@ func formOf(oid uint32) (form, table.Type) {
 	return formOdd, table.String
 }
 
-// Reasons of values that a column cannot hold.
-const (
-	reasonNul       = "nul_character"
-	reasonNotUTF8   = "not_utf8"
-	reasonTooLong   = "too_long"
-	reasonRange     = "out_of_range"
-	reasonNotExact  = "not_exact"
-	reasonGenerated = "generated_column"
-	reasonNoCast    = "does_not_fit_column"
-	reasonRow       = "row_too_big"
-)
-
 // Limits of the server.
 const (
 	maxText      = 1<<30 - 1<<16 // a field, and the row that it is in, must stay below 1 GB
@@ -99,26 +88,26 @@ func (c *column) refuses(v table.Value) (reason, wider string) {
 	switch c.form {
 	case formText:
 		if n := c.length(); n > 0 && len(v.Text) > n && utf8.RuneCountInString(v.Text) > n {
-			return reasonTooLong, "character varying"
+			return warehouse.ReasonTooLong, "character varying"
 		}
 	case formInt2:
 		if n := v.Int64(); n < math.MinInt16 || n > math.MaxInt16 {
-			return reasonRange, "bigint"
+			return warehouse.ReasonRange, "bigint"
 		}
 	case formInt4:
 		if n := v.Int64(); n < math.MinInt32 || n > math.MaxInt32 {
-			return reasonRange, "bigint"
+			return warehouse.ReasonRange, "bigint"
 		}
 	case formFloat4:
 		if f := v.Float64(); f == f && float64(float32(f)) != f {
-			return reasonNotExact, "double precision"
+			return warehouse.ReasonNoFit, "double precision"
 		}
 	case formTimestamp:
 		if c.narrow() && v.Int64()%powersOfTen[6-c.mod] != 0 {
 			if c.oid == pgtype.TimestampOID {
-				return reasonNotExact, "timestamp without time zone"
+				return warehouse.ReasonNoFit, "timestamp without time zone"
 			}
-			return reasonNotExact, "timestamp with time zone"
+			return warehouse.ReasonNoFit, "timestamp with time zone"
 		}
 	}
 	return "", ""

@@ -256,12 +256,15 @@ func (l *loading) checkPosition(ctx context.Context) (bool, error) {
 
 func (l *loading) movePosition(ctx context.Context) error {
 	b := l.batch
-	_, err := l.db.conn.Exec(ctx, "INSERT INTO _firth.positions AS p VALUES ($1, $2, $3, $4, $5) ON CONFLICT (source, log) DO UPDATE SET "+
+	tag, err := l.db.conn.Exec(ctx, "INSERT INTO _firth.positions AS p VALUES ($1, $2, $3, $4, $5) ON CONFLICT (source, log) DO UPDATE SET "+
 		"position = excluded.position, loaded_through = greatest(p.loaded_through, excluded.loaded_through), loaded_at = excluded.loaded_at "+
 		"WHERE p.position = $6",
 		l.source, b.Log, int64(b.To), instant(b.ReceivedThrough), l.now, int64(b.From))
 	if err != nil {
 		return fmt.Errorf("move the position: %w", err)
+	}
+	if tag.RowsAffected() == 0 { // somebody else loaded the first batch of the journal at the same time
+		return &ill{kind: warehouse.Moved, err: fmt.Errorf("the position of journal %s was moved by another loader", b.Log)}
 	}
 	return nil
 }

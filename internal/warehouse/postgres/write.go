@@ -141,7 +141,7 @@ func (w *writer) listUnread(ctx context.Context, t *table.Batch, p *projection, 
 		if err != nil {
 			return err
 		}
-		n, err := w.db.count(ctx, listUnread(w.schema, t.Name, staged, c.name, read, c.kind.String(), reasonNoCast, id, received, where), w.now)
+		n, err := w.db.count(ctx, listUnread(w.schema, t.Name, staged, c.name, read, c.kind.String(), warehouse.ReasonNoFit, id, received, where), w.now)
 		if err != nil {
 			return fmt.Errorf("list values of %s: %w", c.name, err)
 		}

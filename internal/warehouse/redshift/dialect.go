@@ -126,9 +126,6 @@ func widenColumn(schema, name, column string) []string {
 	}
 }
 
-// reasonInexact is the reason of values that a widened column holds rounded.
-const reasonInexact = "rounded_by_widening"
-
 // listInexact copies into the discards those integers of a column that no float is equal to: beyond 2^53 floats are 2 apart, beyond
 // 2^54 4 and so on, so the rest of a division tells it without a cast.
 func listInexact(schema, name, column, now string) string {
@@ -140,7 +137,7 @@ func listInexact(schema, name, column, now string) string {
 	}
 	return "INSERT INTO " + qualified(schema, warehouse.Discards) +
 		" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at)" +
-		" SELECT " + literal(name) + ", " + literal(column) + ", CAST(" + c + " AS varchar(32)), 'integer', 'float', " + literal(reasonInexact) +
+		" SELECT " + literal(name) + ", " + literal(column) + ", CAST(" + c + " AS varchar(32)), 'integer', 'float', " + literal(warehouse.ReasonInexact) +
 		", id, received_at, " + now + " FROM " + qualified(schema, name) +
 		" WHERE (" + c + " > 9007199254740992 OR " + c + " < -9007199254740992) AND MOD(CAST(" + c + " AS bigint), CAST(CASE" + step.String() + " ELSE 2 END AS bigint)) <> 0"
 }

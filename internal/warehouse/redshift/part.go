@@ -14,6 +14,7 @@ import (
 	"firth/internal/event"
 	"firth/internal/object"
 	"firth/internal/table"
+	"firth/internal/warehouse"
 )
 
 // Parts are CSV, gzipped: of the forms that COPY reads it is the one whose rules leave nothing open once two things are settled. Every
@@ -188,7 +189,7 @@ func (l *line) row(row int) ([]byte, error) {
 		case c.Value.Type == table.Null:
 			continue
 		case at == cannotStore:
-			l.discard(row, i, reasonForeign)
+			l.discard(row, i, warehouse.ReasonForeign)
 			continue
 		case at == noField:
 			if isStamp(l.t.batch.Columns[c.Col]) {
@@ -213,7 +214,7 @@ func (l *line) row(row int) ([]byte, error) {
 	for size+len(l.cells)*(len(l.null)+1) > maxRow {
 		big := l.biggest()
 		size -= len(l.cells[big].text) + strings.Count(l.cells[big].text, `"`) + 3
-		l.discard(row, l.cells[big].from, reasonLong)
+		l.discard(row, l.cells[big].from, warehouse.ReasonTooLong)
 		l.cells[big] = lineCell{}
 	}
 	return l.join(), nil
@@ -266,7 +267,7 @@ func (l *line) discard(row, cell int, reason string) {
 	b := l.t.batch
 	c := b.Rows[row].Cells[cell]
 	value := c.Value.String()
-	if reason == reasonNotUTF8 {
+	if reason == warehouse.ReasonNotUTF8 {
 		value = strconv.QuoteToASCII(value)
 	}
 	received := int64(event.NoTime)

@@ -144,16 +144,6 @@ func made(c table.Column) column {
 	return out
 }
 
-// Reasons of values that Redshift does not hold.
-const (
-	reasonNUL     = "nul_character" // U+0000, which ends a string there
-	reasonNotUTF8 = "not_utf8"      // no text; the discards hold it quoted
-	reasonLong    = "too_long"      // more than the column, or a row, takes
-	reasonRange   = "out_of_range"  // beyond what the type holds
-	reasonNoFit   = "does_not_fit"  // it would be changed
-	reasonForeign = "column_type"   // somebody else's column, of a type that nothing of ours goes into
-)
-
 // text is a value as parts hold it. A reason says that the column cannot hold it; an error, that the batch is wrong.
 func (t *target) text(f *field, v table.Value) (text, reason string, err error) {
 	cast, ok := v.Cast(f.col.kind)
@@ -161,9 +151,9 @@ func (t *target) text(f *field, v table.Value) (text, reason string, err error) 
 		number := func(k table.Type) bool { return k == table.Integer || k == table.Float }
 		switch {
 		case v.Type == table.Float && math.IsInf(v.Float64(), 0):
-			return "", reasonRange, nil
+			return "", warehouse.ReasonRange, nil
 		case t.adopt, number(v.Type) && number(f.col.kind):
-			return "", reasonNoFit, nil
+			return "", warehouse.ReasonNoFit, nil
 		}
 		return "", "", fmt.Errorf("a %s, and the column is %s", v.Type, f.col.kind)
 	}
@@ -177,7 +167,7 @@ func (t *target) text(f *field, v table.Value) (text, reason string, err error) 
 	case table.Timestamp:
 		us := cast.Int64()
 		if us < firstTime || us > lastTime {
-			return "", reasonRange, nil
+			return "", warehouse.ReasonRange, nil
 		}
 		return timeText(us), "", nil
 	}
@@ -186,7 +176,7 @@ func (t *target) text(f *field, v table.Value) (text, reason string, err error) 
 
 func integerText(c column, n int64) (text, reason string, err error) {
 	if c.physical == "int2" && int64(int16(n)) != n || c.physical == "int4" && int64(int32(n)) != n {
-		return "", reasonRange, nil
+		return "", warehouse.ReasonRange, nil
 	}
 	return strconv.FormatInt(n, 10), "", nil
 }
@@ -196,18 +186,18 @@ const smallest = 2.2250738585072014e-308
 
 func floatText(c column, f float64) (text, reason string, err error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) || f != 0 && math.Abs(f) < smallest {
-		return "", reasonRange, nil
+		return "", warehouse.ReasonRange, nil
 	}
 	switch c.physical {
 	case "float4":
 		if float64(float32(f)) != f {
-			return "", reasonNoFit, nil
+			return "", warehouse.ReasonNoFit, nil
 		}
 	case "numeric":
 		text = strconv.FormatFloat(f, 'f', -1, 64)
 		whole, fraction, _ := strings.Cut(strings.TrimLeft(text, "-0"), ".")
 		if c.precision > 0 && (len(whole) > c.precision-c.scale || len(fraction) > c.scale) || len(text) > 64 {
-			return "", reasonNoFit, nil
+			return "", warehouse.ReasonNoFit, nil
 		}
 		return text, "", nil
 	}
@@ -217,15 +207,15 @@ func floatText(c column, f float64) (text, reason string, err error) {
 func (t *target) stringText(f *field, s string) (text, reason string, err error) {
 	switch {
 	case !utf8.ValidString(s):
-		return "", reasonNotUTF8, nil
+		return "", warehouse.ReasonNotUTF8, nil
 	case strings.ContainsRune(s, 0):
-		return "", reasonNUL, nil
+		return "", warehouse.ReasonNUL, nil
 	case f.col.physical == "bpchar" && (strings.HasSuffix(s, " ") || utf8.RuneCountInString(s) != len(s)):
-		return "", reasonNoFit, nil // blanks at the end are lost, and it holds ASCII alone
+		return "", warehouse.ReasonNoFit, nil // blanks at the end are lost, and it holds ASCII alone
 	case len(s) <= f.col.length:
 		return s, "", nil
 	case len(s) > longest || f.col.physical != "varchar":
-		return "", reasonLong, nil
+		return "", warehouse.ReasonTooLong, nil
 	}
 	t.grow[f.col.name] = true
 	return s, "", nil

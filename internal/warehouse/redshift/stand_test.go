@@ -20,6 +20,7 @@ import (
 	"firth/internal/name"
 	"firth/internal/object"
 	"firth/internal/table"
+	"firth/internal/warehouse"
 	"firth/internal/warehouse/warehousetest"
 	"firth/test/server"
 )
@@ -237,11 +238,11 @@ func (p *place) target(o Options) *warehousetest.Target { return p.on(p.open(o),
 func unfit(v table.Value) string {
 	switch f := v.Float64(); {
 	case v.Type == table.String && strings.Contains(v.Text, "\x00"):
-		return reasonNUL
+		return warehouse.ReasonNUL
 	case v.Type == table.String && len(v.Text) > longest:
-		return reasonLong
+		return warehouse.ReasonTooLong
 	case v.Type == table.Float && (math.IsNaN(f) || math.IsInf(f, 0) || f != 0 && math.Abs(f) < smallest):
-		return reasonRange
+		return warehouse.ReasonRange
 	}
 	return ""
 }
