@@ -37,7 +37,7 @@ func LoadInto(ctx context.Context, o IntoOptions) (err error) {
 	defer func() { err = errors.Join(err, done()) }()
 	out := &Outcome{Bench: "load", Title: "Load: from the lake into Segment's tables of a Postgres, beside COPY of the same rows", Machine: machine}
 	out.set("%s events of %d kinds, %d rounds of both in turn, each load into a database without the tables", count(float64(o.Events)), intoKinds, o.Rounds)
-	job := IntoJob{Data: filepath.Join(b.dir, "data"), URL: o.URL, Temp: filepath.Join(b.dir, "tmp")}
+	job := IntoJob{URL: o.URL, Temp: filepath.Join(b.dir, "tmp")}
 	if err := os.MkdirAll(job.Temp, 0o700); err != nil {
 		return err
 	}
@@ -45,7 +45,8 @@ func LoadInto(ctx context.Context, o IntoOptions) (err error) {
 	var most int64
 	var last IntoResult
 	for round := range o.Rounds {
-		// Each round has a source, and so a schema, of its own: nothing has to be cleared in between.
+		// Each round has a lake and a source, and so a schema, of its own: nothing has to be cleared in between.
+		job.Data = filepath.Join(b.dir, fmt.Sprint("data-", round))
 		job.Source = fmt.Sprintf("bench_%s_%d", began.UTC().Format("20060102_150405"), round)
 		fill := FillJob{
 			Data: job.Data, Source: job.Source, Log: fillLog, Events: o.Events, PerFlush: perFlush,

@@ -159,6 +159,10 @@ type Options struct {
 	Rows  int           // rows of one chunk, about
 	Bytes int           // most bytes of calls held at once
 
+	// Ahead makes the next chunk ready while the warehouse loads one: for warehouses that work elsewhere. It takes the memory of a
+	// chunk more.
+	Ahead bool
+
 	// TempDir is where rows of merged files are put in order, at most SpoolBytes a source; "": they are read chunk by chunk, which
 	// takes time that grows with the square of the files. Files of a process that was killed are removed at the start.
 	TempDir    string

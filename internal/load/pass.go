@@ -185,7 +185,7 @@ func (p *pass) failure(err error) error {
 
 // missed is for errors after which the shaper may not follow the warehouse.
 func (s *source) missed(err error) error {
-	s.stale, s.shaper = true, nil
+	s.stale, s.shaper, s.ahead = true, nil, nil
 	return err
 }
 

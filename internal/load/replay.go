@@ -160,7 +160,7 @@ func (d *doing) replay(ctx context.Context, name string) error {
 
 // follow makes sure that the source's shaper is as the warehouse is. The gate is held.
 func (s *source) follow(ctx context.Context) error {
-	if s.positions == nil || s.stale || s.shaper == nil {
+	if s.positions == nil || s.stale || s.shaper == nil || s.ahead != nil {
 		return s.open(ctx)
 	}
 	return nil

@@ -61,7 +61,7 @@ const (
 
 // NewRunner makes a runner. It does nothing until Run or Do.
 func NewRunner(o RunnerOptions) *Runner {
-	o.Loader.Views, o.Loader.Warehouse = nil, nil
+	o.Loader.Views, o.Loader.Warehouse, o.Loader.Ahead = nil, nil, true
 	o.Limits.setDefaults()
 	r := &Runner{o: o, l: New(o.Loader)}
 	r.l.connect = r.connect
@@ -231,7 +231,7 @@ func (r *Runner) disconnect() {
 	}
 	r.opened, r.l.o.Warehouse = nil, nil
 	for _, s := range r.l.sources {
-		s.stale, s.shaper = true, nil // it may be long until it is needed
+		s.stale, s.shaper, s.ahead = true, nil, nil // it may be long until it is needed
 	}
 }
 

@@ -35,6 +35,7 @@ type source struct {
 	positions map[string]warehouse.Position
 	stale     bool
 	shaper    Shaper
+	ahead     *prepared // the chunk behind the one that was loaded last; nil: none. The shaper has seen it
 	// empty is, by journal, up to where the lake was found to hold nothing beyond the position.
 	empty map[string]uint64
 
@@ -77,29 +78,38 @@ func (s *source) advance(ctx context.Context) (more bool, err error) {
 		s.session.tick(ctx)
 		return false, nil
 	}
-	began := s.o.Now()
-	c, err := s.read(ctx, log, from, end)
-	if errors.Is(err, lake.ErrFileGone) && s.gone < maxGone {
-		s.gone++
-		return true, nil // the next snapshot names the files that took its place
+	p := s.taken(log, from)
+	if s.stale {
+		return true, nil
 	}
-	if err != nil {
-		return false, readError(err, s.schema)
+	if p == nil {
+		if p, err = s.prepare(ctx, log, from, end); err != nil {
+			return s.unread(err)
+		}
 	}
 	s.gone = 0
-	if len(c.calls) == 0 {
-		s.empty[log] = c.to
+	if p.batch == nil {
+		s.empty[log] = p.chunk.to
 		s.mark()
-	} else if err := s.load(ctx, c, began); err != nil {
+	} else if err := s.load(ctx, p); err != nil {
 		s.stale, s.shaper = true, nil
 		if warehouse.KindOf(err) == warehouse.NoMemory {
-			s.rows = max(1, min(len(c.calls), s.rows)/4)
+			s.rows = max(1, min(p.calls, s.rows)/4)
 		}
 		return false, err
 	}
 	s.rows = min(2*s.rows, s.o.Rows)
 	_, _, _, more = s.next()
 	return more, nil
+}
+
+// unread is for a chunk that could not be prepared. Where a file was gone the next snapshot names those that took its place.
+func (s *source) unread(err error) (more bool, _ error) {
+	if errors.Is(err, lake.ErrFileGone) && s.gone < maxGone {
+		s.gone++
+		return true, nil
+	}
+	return false, readError(err, s.schema)
 }
 
 // open reads what the warehouse holds and makes a shaper that follows it.
@@ -114,14 +124,14 @@ func (s *source) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.prepare(ctx); err != nil {
+	if err := s.makeTables(ctx); err != nil {
 		return err
 	}
 	tables, err := s.o.Warehouse.Catalogue(ctx, s.name)
 	if err != nil {
 		return err
 	}
-	s.shaper = s.o.NewShaper(s.name)
+	s.shaper, s.ahead = s.o.NewShaper(s.name), nil
 	for _, t := range tables {
 		s.shaper.Restore(t.Name, t.Columns)
 	}
@@ -136,8 +146,8 @@ func (s *source) open(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the standard tables where they are missing.
-func (s *source) prepare(ctx context.Context) error {
+// makeTables makes the standard tables where they are missing.
+func (s *source) makeTables(ctx context.Context) error {
 	p, ok := s.o.Warehouse.(Preparer)
 	standard := s.o.Selection.standard(s.name, s.schema, s.o.Standard)
 	if !ok || len(standard) == 0 {
@@ -160,25 +170,27 @@ func (s *source) next() (log string, from, end uint64, ok bool) {
 // from is where the next look into a journal begins.
 func (s *source) from(log string) uint64 { return max(s.positions[log].Next, s.empty[log]) }
 
-func (s *source) load(ctx context.Context, c *chunk, began time.Time) error {
-	b, err := s.shape(s.shaper, c)
-	if err != nil {
-		return err
-	}
-	calls := len(c.calls)
+// load loads a chunk that has calls.
+func (s *source) load(ctx context.Context, p *prepared) error {
+	b, c := p.batch, p.chunk
 	b.Source, b.Schema, b.Log, b.From, b.To = s.name, s.schema, c.log, s.positions[c.log].Next, c.to
-	ready := s.o.Now()
-	r, err := s.o.Warehouse.Load(ctx, b)
-	if err != nil {
+	began := s.o.Now()
+	var r *warehouse.Result
+	var took time.Duration
+	if err := s.beside(ctx, c, func() (err error) {
+		r, err = s.o.Warehouse.Load(ctx, b)
+		took = s.o.Now().Sub(began)
+		return err
+	}); err != nil {
 		return err
 	}
-	s.loadedThrough, s.loadedAt = max(s.loadedThrough, b.ReceivedThrough), s.o.Now()
+	s.loadedThrough, s.loadedAt = max(s.loadedThrough, b.ReceivedThrough), began.Add(took)
 	s.positions[c.log] = warehouse.Position{Next: c.to, LoadedThrough: s.loadedThrough, LoadedAt: s.loadedAt}
 	s.mark()
-	s.pace.load(calls, s.loadedAt.Sub(began), s.loadedAt)
+	s.pace.load(p.calls, p.took+took, s.loadedAt)
 	if !r.Duplicate {
 		r.Notices = append(b.Notices, r.Notices...)
-		s.session.loaded(ctx, s.schema, r, spent{began: began, prepare: ready.Sub(began), load: s.loadedAt.Sub(ready)})
+		s.session.loaded(ctx, s.schema, r, spent{began: p.began, prepare: p.took, load: took})
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func into(ctx context.Context, job bench.IntoJob) (out bench.IntoResult, err err
 	began, cpu := time.Now(), cpuTime()
 	loader := load.New(load.Options{
 		Name: "bench", Lake: reader, Warehouse: w, Rules: rules, Standard: event.Standard(rules),
-		NewShaper: load.Segment(rules, event.ShapeOptions{}), TempDir: job.Temp,
+		NewShaper: load.Segment(rules, event.ShapeOptions{}), TempDir: job.Temp, Ahead: true,
 	})
 	if err := loader.CatchUp(ctx); err != nil {
 		return out, err
