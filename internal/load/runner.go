@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -59,9 +60,13 @@ const (
 	lookEvery = 5 * time.Second
 )
 
+// runnerRows are fewer rows of a chunk than a Loader takes by itself, since two are held at once.
+const runnerRows = DefaultRows / 2
+
 // NewRunner makes a runner. It does nothing until Run or Do.
 func NewRunner(o RunnerOptions) *Runner {
 	o.Loader.Views, o.Loader.Warehouse, o.Loader.Ahead = nil, nil, true
+	o.Loader.Rows = cmp.Or(o.Loader.Rows, runnerRows)
 	o.Limits.setDefaults()
 	r := &Runner{o: o, l: New(o.Loader)}
 	r.l.connect = r.connect

@@ -31,7 +31,7 @@ func (c *counting) Load(ctx context.Context, b *warehouse.Batch) (*warehouse.Res
 	return r, err
 }
 
-// into loads the source's calls into Segment's tables of a Postgres, as the server's loader does.
+// into loads the source's calls into Segment's tables of a Postgres, as a server's runner does.
 func into(ctx context.Context, job bench.IntoJob) (out bench.IntoResult, err error) {
 	reader, err := lake.OpenReader(ctx, catalogPath(job.Data))
 	if err != nil {
@@ -51,7 +51,7 @@ func into(ctx context.Context, job bench.IntoJob) (out bench.IntoResult, err err
 	began, cpu := time.Now(), cpuTime()
 	loader := load.New(load.Options{
 		Name: "bench", Lake: reader, Warehouse: w, Rules: rules, Standard: event.Standard(rules),
-		NewShaper: load.Segment(rules, event.ShapeOptions{}), TempDir: job.Temp, Ahead: true,
+		NewShaper: load.Segment(rules, event.ShapeOptions{}), TempDir: job.Temp, Ahead: true, Rows: load.DefaultRows / 2,
 	})
 	if err := loader.CatchUp(ctx); err != nil {
 		return out, err

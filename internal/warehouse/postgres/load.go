@@ -192,7 +192,8 @@ func changedUnder(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000")
 }
 
-// locked reads the tables and locks them for writing rows. Where something is lacking it returns the changes, and no locks are held.
+// locked locks the tables for writing rows and reads them. Where something is lacking it returns the changes, and the transaction
+// should end.
 func (l *loading) locked(ctx context.Context) (state, []*change, error) {
 	names := l.names()
 	if len(names) == 0 {
@@ -204,6 +205,26 @@ func (l *loading) locked(ctx context.Context) (state, []*change, error) {
 			return state{}, nil, err
 		}
 	}
+	guess, err := l.db.guess(ctx, l.source, l.schema, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	var targets []string
+	l.held = l.held[:0]
+	for _, n := range names {
+		if guess[n] != 0 {
+			l.held = append(l.held, guess[n])
+			targets = append(targets, qualified(l.schema, n))
+		}
+	}
+	if len(targets) > 0 {
+		if _, err := l.db.conn.Exec(ctx, lockTimeout(rowsLock)); err != nil {
+			return nil, nil, err
+		}
+		if _, err := l.db.conn.Exec(ctx, lockTables(targets, "ROW EXCLUSIVE")); err != nil {
+			return nil, nil, err
+		}
+	}
 	s, err := l.db.readState(ctx, l.source, l.schema, names)
 	if err != nil {
 		return nil, nil, err
@@ -212,28 +233,11 @@ func (l *loading) locked(ctx context.Context) (state, []*change, error) {
 	if err != nil || len(changes) > 0 {
 		return nil, changes, err
 	}
-	var targets []string
-	l.held = l.held[:0]
-	for _, n := range names {
-		if s[n].exists() {
-			l.held = append(l.held, s[n].oid)
-			targets = append(targets, qualified(l.schema, n))
-		}
-	}
-	if _, err := l.db.conn.Exec(ctx, lockTimeout(rowsLock)); err != nil {
-		return nil, nil, err
-	}
-	if _, err := l.db.conn.Exec(ctx, lockTables(targets, "ROW EXCLUSIVE")); err != nil {
-		return nil, nil, err
-	}
-	held, err := l.db.readState(ctx, l.source, l.schema, names)
-	if err != nil {
-		return nil, nil, err
-	}
-	if held.signature() != s.signature() {
+	if !s.like(guess, names) {
 		return nil, nil, errAgain
 	}
-	return held, nil, nil
+	l.db.guessed[l.schema] = guess
+	return s, nil, nil
 }
 
 // checkPosition says whether the batch is in already.

@@ -3,7 +3,7 @@
 // A load is one transaction: rows by binary COPY, straight into their tables where the types are Firth's own, and the position. The
 // schema is brought up to it before, in short transactions of their own, because ALTER TABLE stops the table's readers while it waits:
 // it never waits for long. What a load needs to know of the tables is read from the server's catalogue each time, under the locks that
-// keep it so; nothing is remembered from one load to the next, so whatever people do to their tables is seen.
+// keep it so; whatever people do to their tables is seen.
 //
 // The bookkeeping lies in the schema _firth of the same database.
 package postgres
@@ -78,6 +78,8 @@ type DB struct {
 	mu     sync.Mutex
 	conn   *pgx.Conn // nil or closed: to be made
 	closed bool
+	// guessed are the tables that loads locked last, by schema: what saves a look at the catalogue before the lock.
+	guessed map[string]map[string]int64
 }
 
 var errClosed = errors.New("the warehouse is closed")
@@ -89,7 +91,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{config: config, options: o.withDefaults()}
+	d := &DB{config: config, options: o.withDefaults(), guessed: map[string]map[string]int64{}}
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
 	if err := d.connect(ctx); err != nil {

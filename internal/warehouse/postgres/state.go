@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -64,22 +65,40 @@ func (r *relation) get(name string) *column {
 	return nil
 }
 
-// signature is equal for equal states of the columns that matter.
-func (s state) signature() string {
-	names := make([]string, 0, len(s))
-	for n := range s {
-		names = append(names, n)
+// guess says which of the tables there are, by their OIDs: those that the last load into the schema locked, where it knew them all, else
+// what the catalogue has. It may be wrong by the time that they are locked.
+func (d *DB) guess(ctx context.Context, source, schema string, names []string) (map[string]int64, error) {
+	known := d.guessed[schema]
+	delete(d.guessed, schema) // until it has proved right again
+	if !slices.ContainsFunc(names, func(n string) bool { return known[n] == 0 }) {
+		return known, nil
 	}
-	slices.Sort(names)
-	var b []byte
+	s, err := d.readState(ctx, source, schema, names)
+	if err != nil {
+		return nil, err
+	}
+	out := maps.Clone(known)
+	if out == nil {
+		out = map[string]int64{}
+	}
 	for _, n := range names {
-		r := s[n]
-		b = fmt.Appendf(b, "%d %q %s %v %v %v\n", r.oid, n, r.kind, r.uniqueID, r.known, r.adopted)
-		for _, c := range r.columns {
-			b = fmt.Appendf(b, "%q %d %d %v\n", c.name, c.oid, c.mod, c.fixed)
+		delete(out, n)
+		if r := s[n]; r.exists() && r.checkKind(schema) == nil {
+			out[n] = s[n].oid
 		}
 	}
-	return string(b)
+	return out, nil
+}
+
+// like reports whether a guess was right.
+func (s state) like(guess map[string]int64, names []string) bool {
+	for _, n := range names {
+		switch r := s[n]; {
+		case r.exists() && guess[n] != r.oid, !r.exists() && guess[n] != 0:
+			return false
+		}
+	}
+	return true
 }
 
 // readState reads the tables of a schema by their names; those that do not exist are missing, but for what the bookkeeping knows:
