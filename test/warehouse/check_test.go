@@ -49,8 +49,9 @@ const secret = "p@ss/w%rd:ö"
 // statement that it prints, and runs it again, until all is well. The password is in no output.
 func TestCheckSaysWhatMends(t *testing.T) {
 	t.Parallel()
-	pg := server.OwnPostgres(t, "15")
+	pg := server.Postgres(t, "15") // no other test uses these names
 	const quoted = `"od'd User"`
+	t.Cleanup(func() { pg.Exec("postgres", "DROP DATABASE IF EXISTS app", "DROP ROLE IF EXISTS "+quoted) })
 	statement := regexp.MustCompile(`(?:CREATE|GRANT|ALTER) [^;\n]+`)
 	for name, c := range map[string]struct {
 		spoil []string
@@ -158,7 +159,8 @@ func TestSetup(t *testing.T) {
 	t.Parallel()
 	const name = "loader"
 	t.Run("PostgreSQL 15", func(t *testing.T) {
-		pg := server.OwnPostgres(t, "15")
+		pg := server.Postgres(t, "15")
+		t.Cleanup(func() { pg.Exec("postgres", "DROP ROLE "+name) }) // when its database is gone
 		database := pg.Database()
 		pg.Exec(database, "REVOKE ALL ON DATABASE "+database+" FROM PUBLIC")
 		d := onPostgres(t, pg)

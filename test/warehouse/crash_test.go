@@ -29,7 +29,7 @@ func TestKillWhileLoading(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	l := newLoad(s, seed)
 	l.Start()
-	for range rounds(6) {
+	for range rounds(4) {
 		time.Sleep(time.Duration(200+random.IntN(2500)) * time.Millisecond)
 		switch random.IntN(4) {
 		case 0:
@@ -76,7 +76,7 @@ func killChild(t *testing.T, s *rig.Server) {
 // byte: the load fails or not, and the next one brings what is missing, and nothing twice.
 func TestConnectionCut(t *testing.T) {
 	t.Parallel()
-	each(t, []string{"15"}, func(t *testing.T, d *target) {
+	each(t, func(t *testing.T, d *target) {
 		proxy := server.Fault(t, d.addr)
 		s := serve(t, d.warehouse("analytics", d.via(proxy)))
 		l := rig.NewLoad(s, "production", "k", 1, 0)
@@ -93,7 +93,7 @@ func TestConnectionCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		bytes := proxy.Sent() - before
-		many := rounds(8)
+		many := rounds(5)
 		failed := 0
 		for i := range many {
 			l.Send(1)
@@ -115,7 +115,7 @@ func TestConnectionCut(t *testing.T) {
 			}
 		}
 		t.Logf("%d cuts in %d loads of %d bytes, %d loads failed", proxy.Cuts(), many, bytes, failed)
-		if proxy.Cuts() < int64(many/2) || failed < many/4 {
+		if proxy.Cuts() < int64(many/2) || failed < max(1, many/4) {
 			t.Error("the cuts did not meet the loads")
 		}
 		s.Stop()
@@ -127,7 +127,7 @@ func TestConnectionCut(t *testing.T) {
 // time by a process of its own.
 func TestFirstLoadCut(t *testing.T) {
 	t.Parallel()
-	each(t, []string{"15"}, func(t *testing.T, d *target) {
+	each(t, func(t *testing.T, d *target) {
 		proxy := server.Fault(t, d.addr)
 		s := serve(t, d.warehouse("analytics", d.via(proxy)))
 		l := rig.NewLoad(s, "production", "k", 1, 0)
@@ -178,37 +178,38 @@ func (d *target) emptied() {
 	}
 }
 
-// TestDatabaseRestarts crashes the database's server in the middle of loads, lets it be away for a while, and starts it again.
+// TestDatabaseRestarts crashes the databases' servers in the middle of loads, one after the other, lets each be away for a while, and
+// starts it again.
 func TestDatabaseRestarts(t *testing.T) {
 	t.Parallel()
-	targets := map[string]func(t *testing.T) *target{
-		"PostgreSQL 15": func(t *testing.T) *target { return onPostgres(t, server.OwnPostgres(t, "15")) },
-		"MariaDB 11.4":  func(t *testing.T) *target { return mariaDB(t, "11.4") },
+	targets := []*target{onPostgres(t, server.OwnPostgres(t, "15")), mariaDB(t, "11.4")}
+	s := serve(t, targets[0].warehouse("analytics", targets[0].url, "every: 1s"), targets[1].warehouse("shop", targets[1].url, "every: 1s"))
+	seed := seed(t)
+	random := rand.New(rand.NewPCG(seed, 0))
+	l := newLoad(s, seed)
+	l.Start()
+	for _, d := range targets {
+		s.Eventually(patience, "the first rows", func() error { return d.some(rig.Tracks) })
 	}
-	for name, target := range targets {
-		t.Run(name, func(t *testing.T) {
-			d := target(t)
-			s := serve(t, d.warehouse("analytics", d.url, "every: 1s"))
-			seed := seed(t)
-			random := rand.New(rand.NewPCG(seed, 0))
-			l := newLoad(s, seed)
-			l.Start()
-			s.Eventually(patience, "the first rows", func() error { return d.some(rig.Tracks) })
-			for range max(2, rounds(2)/10) {
-				time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
-				d.stop()
-				time.Sleep(time.Duration(random.IntN(1500)) * time.Millisecond)
-				if err := s.Accepts(); err != nil {
-					t.Errorf("while the database is down: %v", err)
-				}
-				d.start()
-				d.look()
+	for range max(2, rounds(2)/10) {
+		for _, d := range targets {
+			time.Sleep(time.Duration(random.IntN(1500)) * time.Millisecond)
+			d.stop()
+			time.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond)
+			if err := s.Accepts(); err != nil {
+				t.Errorf("while the database is down: %v", err)
 			}
-			l.Stop()
-			d.settle(s, l)
-			s.Stop()
-			d.leavesNothing()
-		})
+			d.start()
+			d.look()
+		}
+	}
+	l.Stop()
+	for _, d := range targets {
+		d.settle(s, l)
+	}
+	s.Stop()
+	for _, d := range targets {
+		d.leavesNothing()
 	}
 }
 

@@ -9,35 +9,53 @@ import (
 	"firth/test/server"
 )
 
-// TestOneDown refuses connections to one warehouse while another and the embedded one go on and events are accepted; back, it catches up
+// TestOneDown refuses connections to two warehouses while another and the embedded one go on and events are accepted; back, they catch up
 // in order, without anybody's doing.
 func TestOneDown(t *testing.T) {
 	t.Parallel()
-	each(t, []string{"15"}, func(t *testing.T, d *target) {
-		well := postgres(t, "18")
+	well := postgres(t, "18")
+	down := map[string]*target{"bad": postgres(t, "15"), "worse": mariaDB(t, "11.4")}
+	warehouses := []string{well.warehouse("good", well.url, "every: 1s")}
+	var proxies []*server.Proxy
+	for name, d := range down {
 		proxy := server.Fault(t, d.addr)
-		s := serve(t, d.warehouse("bad", d.via(proxy), "every: 1s"), well.warehouse("good", well.url, "every: 1s"))
-		l := newLoad(s, 1)
-		l.Start()
+		proxies = append(proxies, proxy)
+		warehouses = append(warehouses, d.warehouse(name, d.via(proxy), "every: 1s"))
+	}
+	refuse := func(refuse bool) {
+		for _, p := range proxies {
+			p.Refuse(refuse)
+		}
+	}
+	s := serve(t, warehouses...)
+	l := newLoad(s, 1)
+	l.Start()
+	for _, d := range down {
 		s.Eventually(patience, "the first rows", func() error { return d.some(rig.Events) })
-		proxy.Refuse(true)
+	}
+	refuse(true)
+	for name := range down {
 		s.Eventually(patience, "a failed run in firth.runs that says why", func() error {
-			n, err := s.Count(`SELECT count(*) FROM firth.runs WHERE name = 'bad' AND state = 'failure' AND error LIKE '%refused%' AND hint <> ''`)
+			n, err := s.Count(`SELECT count(*) FROM firth.runs WHERE name = $1 AND state = 'failure' AND error LIKE '%refused%' AND hint <> ''`, name)
 			if err == nil && n == 0 {
 				err = fmt.Errorf("no such run")
 			}
 			return err
 		})
-		if err := s.Accepts(); err != nil {
-			t.Error(err)
-		}
-		l.Stop()
-		well.settle(s, l)
-		l.Settle(patience)
+	}
+	if err := s.Accepts(); err != nil {
+		t.Error(err)
+	}
+	l.Stop()
+	well.settle(s, l)
+	l.Settle(patience)
+	for name, d := range down {
 		if _, err := d.settled(l, rig.Tracks); err == nil {
-			t.Error("the warehouse that refuses has everything")
+			t.Errorf("the warehouse %s, that refuses, has everything", name)
 		}
-		proxy.Refuse(false)
+	}
+	refuse(false)
+	for _, d := range down {
 		for start := time.Now(); time.Since(start) < patience; time.Sleep(20 * time.Millisecond) {
 			d.look() // what it has is a beginning of what was sent at every moment
 			if _, err := d.settled(l, rig.Tracks); err == nil || t.Failed() {
@@ -45,9 +63,11 @@ func TestOneDown(t *testing.T) {
 			}
 		}
 		d.settle(s, l)
-		s.Stop()
+	}
+	s.Stop()
+	for _, d := range down {
 		d.leavesNothing()
-	})
+	}
 }
 
 // TestSlowOne stalls the network to one warehouse: the connection lives, and nothing comes through. The other is loaded, stopping the
@@ -80,7 +100,7 @@ func TestSlowOne(t *testing.T) {
 // and the warehouse's owner adds, drops and indexes: the next load brings everything, and says what it made again.
 func TestChangesBetweenFailureAndRetry(t *testing.T) {
 	t.Parallel()
-	each(t, []string{"15"}, func(t *testing.T, d *target) {
+	each(t, func(t *testing.T, d *target) {
 		proxy := server.Fault(t, d.addr)
 		s := serve(t, d.warehouse("analytics", d.via(proxy)))
 		l := rig.NewLoad(s, "production", "k", 1, 0)

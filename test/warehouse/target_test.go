@@ -6,11 +6,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +21,20 @@ import (
 	"firth/test/rig"
 	"firth/test/server"
 )
+
+// TestMain lets four tests run at a time, unless -parallel says otherwise, since they wait for servers and schedules for most of their time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if !asked {
+		if err := flag.Set("test.parallel", "4"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // patience is how long a warehouse may take to have what was acknowledged, from the moment on that nothing is in its way; a runner that
 // has failed often waits up to half of it before it tries again.
@@ -67,10 +83,38 @@ func adminOf(t *testing.T, url string) string {
 // loaderRights are what a user needs that loads into a MySQL server, by schema.
 const loaderRights = "CREATE, ALTER, DROP, INDEX, SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES"
 
+// leases are the MariaDB servers of this test binary, by version: the names of those that a test has.
+var leases = struct {
+	sync.Mutex
+	taken map[string]bool
+}{taken: map[string]bool{}}
+
+// lease is a MariaDB server with nothing in it, which no other test uses meanwhile: a schema there is named after its source, so tests
+// cannot share one at a time. It is the test's to stop and start.
+func lease(t *testing.T, version string) *server.Maria {
+	t.Helper()
+	leases.Lock()
+	defer leases.Unlock()
+	name := ""
+	for i := 0; name == "" || leases.taken[name]; i++ {
+		name = fmt.Sprintf("%s # %d", version, i)
+	}
+	leases.taken[name] = true
+	t.Cleanup(func() {
+		leases.Lock()
+		defer leases.Unlock()
+		delete(leases.taken, name)
+	})
+	_, comment, _ := strings.Cut(name, " ")
+	m := server.MariaDB(t, version, comment)
+	m.Wipe()
+	return m
+}
+
 // mariaDB is a server of a version of MariaDB, loaded by a user with the least rights for the schema of the source production.
 func mariaDB(t *testing.T, version string) *target {
 	t.Helper()
-	m := server.OwnMariaDB(t, version)
+	m := lease(t, version)
 	name, password := m.User("GRANT "+loaderRights+" ON `\\_firth%`.* TO %s", "GRANT "+loaderRights+" ON `production`.* TO %s")
 	return &target{kind: "mysql", url: m.URL(name, password, ""), addr: m.Addr(), db: m.Open("mysql"), stop: m.Stop, start: m.Start, t: t}
 }
