@@ -26,9 +26,12 @@ func (s *source) prepare(ctx context.Context, log string, from, end uint64) (*pr
 	}
 	p := &prepared{chunk: c, calls: len(c.calls), began: began}
 	if p.calls > 0 {
-		if p.batch, err = s.shape(s.shaper, c); err != nil {
+		shaper := s.shaper
+		s.stale, s.shaper = true, nil // should it break off in the midst
+		if p.batch, err = s.shape(shaper, c); err != nil {
 			return nil, s.missed(err)
 		}
+		s.stale, s.shaper = false, shaper
 	}
 	p.took = s.o.Now().Sub(began)
 	return p, nil
@@ -54,19 +57,21 @@ func (s *source) beside(ctx context.Context, behind *chunk, fn func() error) err
 	}
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	done := make(chan *prepared, 1)
+	var p *prepared
+	done := make(chan struct{})
 	go func() {
-		p, err := s.prepare(inner, behind.log, behind.to, end)
-		if err != nil {
-			p = nil
+		defer close(done)
+		defer func() { _ = recover() }() // when it is its turn it breaks off where the caller can catch it
+		if ready, err := s.prepare(inner, behind.log, behind.to, end); err == nil {
+			p = ready
 		}
-		done <- p
 	}()
+	defer func() { cancel(); <-done }() // also where fn breaks off
 	err := fn()
 	if err != nil {
 		cancel()
 	}
-	p := <-done
+	<-done
 	if err == nil {
 		s.ahead = p
 	}

@@ -159,6 +159,9 @@ type Options struct {
 	Rows  int           // rows of one chunk, about
 	Bytes int           // most bytes of calls held at once
 
+	// LakeOnly keeps the views and loads nothing: the warehouse is one for SQL over the lake. Tables that it has stay as they are.
+	LakeOnly bool
+
 	// Ahead makes the next chunk ready while the warehouse loads one: for warehouses that work elsewhere. It takes the memory of a
 	// chunk more.
 	Ahead bool

@@ -40,7 +40,9 @@ type Loader struct {
 	told   map[string]bool // kinds of runs whose rows of an earlier process were ended
 	// connect makes sure that Options.Warehouse is there; nil where it always is. The gate is held.
 	connect func(ctx context.Context) error
-	marks   marks
+	// disconnect closes Options.Warehouse; nil where connect is. The gate is held.
+	disconnect func()
+	marks      marks
 }
 
 // New makes a loader. It does nothing until Run or CatchUp.
@@ -272,6 +274,10 @@ func (l *Loader) report() {
 		stats := l.Stats()
 		if hint, err := stats.behind(); err != nil {
 			l.state.SetError(state.Degraded, err, hint)
+			return
+		}
+		if l.o.LakeOnly {
+			l.state.SetError(state.OK, nil, lakeOnlyHint)
 			return
 		}
 		l.state.Set(state.OK)

@@ -91,6 +91,9 @@ func (l *Loader) Do(ctx context.Context, o Order, progress func(Progress)) (Repo
 	if err := o.check(); err != nil {
 		return Report{}, err
 	}
+	if l.o.LakeOnly {
+		return Report{}, &warehouse.Error{Op: "load", Object: l.o.Name, Kind: warehouse.NotThere, Err: errors.New("nothing is loaded into it"), Hint: lakeOnlyHint}
+	}
 	select {
 	case l.orders <- struct{}{}:
 		defer func() { <-l.orders }()
@@ -104,6 +107,11 @@ func (l *Loader) Do(ctx context.Context, o Order, progress func(Progress)) (Repo
 	d.session.whole, d.session.schemas = true, true
 	if err := d.resolve(ctx); err != nil {
 		return Report{}, err
+	}
+	if len(o.Tables) > 0 {
+		if err := d.choose(ctx); err != nil {
+			return Report{}, err
+		}
 	}
 	l.tidy(ctx, d.session)
 	d.session.start(ctx)
@@ -127,6 +135,7 @@ type doing struct {
 	sources  []string            // to be treated, in order
 	tables   map[string][]string // of each source, in lower case; nil: all
 	worked   bool                // the warehouse did something
+	kept     *kept
 }
 
 func (d *doing) carryOut(ctx context.Context) error {
@@ -155,7 +164,7 @@ func (d *doing) load(ctx context.Context) error {
 		if d.session.loads > loads {
 			d.worked, try = true, 1
 		}
-		if err == nil || !d.pause(ctx, err, try) {
+		if err == nil || !d.kept.renewed(ctx, err) && !d.pause(ctx, err, try) {
 			return err
 		}
 	}
@@ -195,7 +204,7 @@ func (l *Loader) tidy(ctx context.Context, s *session) {
 	l.told[key] = true
 }
 
-// resolve finds the sources and tables that the order names.
+// resolve finds the sources that the order names.
 func (d *doing) resolve(ctx context.Context) error {
 	l := d.l
 	if err := l.lock(ctx); err != nil {
@@ -213,118 +222,13 @@ func (d *doing) resolve(ctx context.Context) error {
 		}
 		d.sources = []string{d.o.Source}
 	}
-	if len(d.o.Tables) == 0 {
-		return nil
-	}
-	if err := l.connected(ctx); err != nil {
-		return err
-	}
-	return d.choose(ctx)
-}
-
-// choose finds the tables that the order names. The gate is held.
-func (d *doing) choose(ctx context.Context) error {
-	l := d.l
-	d.tables = map[string][]string{}
-	var known []string
-	for _, name := range d.sources {
-		tables, err := l.o.Warehouse.Catalogue(ctx, name)
-		if err != nil {
-			return err
-		}
-		for _, t := range d.known(tables) {
-			known = append(known, t)
-			if slices.ContainsFunc(d.o.Tables, func(want string) bool { return named(want, name, l.o.Rules.Schema(name), t) }) {
-				d.tables[name] = append(d.tables[name], strings.ToLower(t))
-			}
-		}
-	}
-	for _, want := range d.o.Tables {
-		if !slices.ContainsFunc(d.sources, func(name string) bool {
-			return slices.ContainsFunc(d.tables[name], func(t string) bool { return named(want, name, l.o.Rules.Schema(name), t) })
-		}) {
-			return unknown("table", want, known)
-		}
-	}
-	d.sources = slices.DeleteFunc(d.sources, func(name string) bool { return len(d.tables[name]) == 0 })
+	d.kept = l.kept()
 	return nil
-}
-
-// known are the names of tables that an order may be about: those that exist, and the standard ones.
-func (d *doing) known(tables []warehouse.Table) []string {
-	var out []string
-	add := func(name string) {
-		same := func(o string) bool { return strings.EqualFold(o, name) }
-		if !same(warehouse.Discards) && !slices.ContainsFunc(out, same) {
-			out = append(out, name)
-		}
-	}
-	for _, t := range tables {
-		add(t.Name)
-	}
-	for _, t := range d.l.o.Standard {
-		add(t.Name)
-	}
-	return out
 }
 
 // wants reports whether the order is about a table of a source.
 func (d *doing) wants(source, tableName string) bool {
 	return d.tables == nil || slices.Contains(d.tables[source], strings.ToLower(tableName))
-}
-
-// unknown is the error of a name that is not there: it names the nearest one and the others.
-func unknown(what, name string, known []string) error {
-	slices.Sort(known)
-	known = slices.Compact(known)
-	if len(known) == 0 {
-		return fmt.Errorf("there is no %s %q: there is none at all yet", what, name)
-	}
-	nearest, least := "", len(name)/2+1
-	for _, k := range known {
-		if n := distance(strings.ToLower(name), strings.ToLower(k)); n < least {
-			nearest, least = k, n
-		}
-	}
-	text := fmt.Sprintf("there is no %s %q", what, name)
-	if nearest != "" {
-		text += fmt.Sprintf("; did you mean %q?", nearest)
-	}
-	const most = 50
-	list := strings.Join(known[:min(most, len(known))], ", ")
-	if len(known) > most {
-		list += fmt.Sprintf(" and %d more", len(known)-most)
-	}
-	return fmt.Errorf("%s There are: %s", strings.TrimSuffix(text+".", "?.")+ending(text), list)
-}
-
-// ending is the mark that a sentence ends with.
-func ending(text string) string {
-	if strings.HasSuffix(text, "?") {
-		return "?"
-	}
-	return ""
-}
-
-// distance is the number of letters to be put in, taken out or replaced (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		left := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := left
-			if a[i] != b[j] {
-				d++
-			}
-			left = row[j+1]
-			row[j+1] = min(d, row[j]+1, left+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // Do carries one order out, beside Run; see Loader.Do.

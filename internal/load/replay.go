@@ -41,7 +41,7 @@ func (d *doing) patiently(ctx context.Context, do func() error, again func() err
 		if err == nil {
 			d.worked = true
 		}
-		if err == nil || !d.pause(ctx, err, try) {
+		if err == nil || !d.kept.renewed(ctx, err) && !d.pause(ctx, err, try) {
 			return err
 		}
 	}

@@ -69,7 +69,7 @@ func NewRunner(o RunnerOptions) *Runner {
 	o.Loader.Rows = cmp.Or(o.Loader.Rows, runnerRows)
 	o.Limits.setDefaults()
 	r := &Runner{o: o, l: New(o.Loader)}
-	r.l.connect = r.connect
+	r.l.connect, r.l.disconnect = r.connect, r.disconnect
 	r.session = r.l.newSession(runKind, r.l.o.Name)
 	r.session.schemas = true
 	r.session.whole = o.Schedule != nil && schedule.Gap(o.Schedule, r.l.o.Now()) >= joinBelow
@@ -142,11 +142,8 @@ func (r *Runner) round(ctx context.Context, began time.Time, alone bool) outcome
 	if r.session.whole {
 		r.session.start(ctx)
 	}
-	p := &pass{l: r.l, session: r.session, chosen: func(s *source) bool {
-		return !began.Before(s.notBefore) && (s.err != nil || !alone)
-	}}
 	loads := r.session.loads
-	err := p.run(ctx)
+	p, err := r.pass(ctx, func(s *source) bool { return !began.Before(s.notBefore) && (s.err != nil || !alone) })
 	if ended(ctx) || r.l.lock(ctx) != nil {
 		return outcome{}
 	}
@@ -170,6 +167,24 @@ func (r *Runner) round(ctx context.Context, began time.Time, alone bool) outcome
 		r.session.tick(ctx)
 	}
 	return out
+}
+
+// pass loads what is pending of the chosen sources.
+func (r *Runner) pass(ctx context.Context, chosen func(*source) bool) (*pass, error) {
+	try := func() (*pass, error) {
+		p := &pass{l: r.l, session: r.session, chosen: chosen}
+		return p, p.run(ctx)
+	}
+	if err := r.l.lock(ctx); err != nil {
+		return &pass{l: r.l}, err
+	}
+	before := r.l.kept()
+	r.l.unlock()
+	p, err := try()
+	if before.renewed(ctx, err) {
+		p, err = try()
+	}
+	return p, err
 }
 
 // note takes the outcome of a run into the state and returns how many have failed in a row.

@@ -170,7 +170,7 @@ func (s *session) remark() {
 	if discards > 0 {
 		s.notice(fmt.Sprintf("%d values did not fit their column and are listed in %s", discards, warehouse.Discards))
 	}
-	if s.schemas {
+	if s.schemas && (s.run.Rows > 0 || s.run.Prepare.Round(time.Millisecond)+s.run.Load.Round(time.Millisecond) > 0) {
 		s.notice(fmt.Sprintf("prepare %s, load %s", s.run.Prepare.Round(time.Millisecond), s.run.Load.Round(time.Millisecond)))
 	}
 }

@@ -62,6 +62,9 @@ func (s *source) step(ctx context.Context) (more bool, err error) {
 	s.snap = snap
 	// A view that cannot be brought up to date is a failure of its own and keeps no rows from being loaded.
 	viewErr := s.view(ctx)
+	if s.o.LakeOnly {
+		return false, errors.Join(viewErr, s.beginSession(ctx))
+	}
 	more, err = s.advance(ctx)
 	return more, errors.Join(err, viewErr)
 }
@@ -114,11 +117,8 @@ func (s *source) unread(err error) (more bool, _ error) {
 
 // open reads what the warehouse holds and makes a shaper that follows it.
 func (s *source) open(ctx context.Context) error {
-	if !s.begun {
-		if err := s.session.begin(ctx); err != nil {
-			return err
-		}
-		s.begun = true
+	if err := s.beginSession(ctx); err != nil {
+		return err
 	}
 	positions, err := s.o.Warehouse.Positions(ctx, s.name)
 	if err != nil {
@@ -145,6 +145,21 @@ func (s *source) open(ctx context.Context) error {
 	s.mark()
 	return nil
 }
+
+// beginSession ends the runs of an earlier process, once.
+func (s *source) beginSession(ctx context.Context) error {
+	if s.begun {
+		return nil
+	}
+	if err := s.session.begin(ctx); err != nil {
+		return err
+	}
+	s.begun = true
+	return nil
+}
+
+// lakeOnlyHint says what Options.LakeOnly means for whoever asks.
+const lakeOnlyHint = "it is switched off: the lake can be asked, and typed tables that are there stay as they are"
 
 // makeTables makes the standard tables where they are missing.
 func (s *source) makeTables(ctx context.Context) error {
