@@ -117,6 +117,7 @@ type report struct {
 	Tables  map[string]int
 	Notices []string
 	Error   string
+	Hint    string
 }
 
 // load runs firth load and returns its report; a failure of the run is in it.
@@ -131,6 +132,9 @@ func load(t *testing.T, s *rig.Server, args ...string) (report, error) {
 	}
 	return r, err
 }
+
+// says reports whether the error of a run, or its hint, has some words.
+func says(r report, words string) bool { return strings.Contains(r.Error+"\n"+r.Hint, words) }
 
 // speaks reports whether a notice has a word.
 func speaks(r report, word string) bool {
