@@ -58,8 +58,8 @@ func (l *loading) adoptedThrough(ctx context.Context, c *change) (*time.Time, bo
 	name := qualified(l.schema, c.name)
 	if have := c.have.get("received_at"); have != nil && have.kind == table.Timestamp {
 		var micros *int64
-		// As a number, because the greatest timestamps have none.
-		err := l.db.conn.QueryRow(ctx, "SELECT (extract(epoch FROM CASE WHEN max(received_at) IS NOT NULL THEN least(max(received_at), '9999-01-01'::timestamptz) END) * 1000000)::bigint FROM "+name).Scan(&micros)
+		// As a number, because infinite timestamps are none.
+		err := l.db.conn.QueryRow(ctx, "SELECT (extract(epoch FROM CASE WHEN max(received_at) IS NOT NULL THEN greatest(least(max(received_at), '9999-01-01'::timestamptz), '0001-01-01'::timestamptz) END) * 1000000)::bigint FROM "+name).Scan(&micros)
 		if err != nil || micros == nil {
 			return nil, true, err
 		}

@@ -105,7 +105,7 @@ func (c *checker) encryption() {
 	}
 	state := conn.ConnectionState()
 	found := tls.VersionName(state.Version)
-	if len(state.VerifiedChains) == 0 && (c.db.config.TLSConfig == nil || c.db.config.TLSConfig.InsecureSkipVerify) {
+	if len(state.VerifiedChains) == 0 && (c.db.config.TLSConfig == nil || c.db.config.TLSConfig.InsecureSkipVerify && c.db.config.TLSConfig.VerifyPeerCertificate == nil) {
 		found += ", the server's certificate was not looked at; sslmode=verify-full in the url does"
 	}
 	c.fine("encryption", found)

@@ -94,7 +94,7 @@ func TestCheckServers(t *testing.T) {
 		t.Errorf("a standby: %s", got)
 	}
 	got = said(postgres.Check(t.Context(), strings.Replace(url, secret, "wrong", 1), postgres.Options{}, nil), append(hide, pg.Addr(), "127.0.0.1:5432")...)
-	if !strings.HasPrefix(got, "ok    host: 127.0.0.1 is 127.0.0.1\nWRONG login: ") || !strings.Contains(got, `ALTER ROLE "loader" PASSWORD '...'`) || strings.Contains(got, "wrong'") {
+	if !strings.HasPrefix(got, "ok    host: 127.0.0.1 is 127.0.0.1\nWRONG login: ") || !strings.Contains(got, `ALTER ROLE "loader" PASSWORD '<password>'`) || strings.Contains(got, "wrong'") {
 		t.Errorf("a wrong password: %s", got)
 	}
 	got = said(postgres.Check(t.Context(), url, postgres.Options{AccessMethod: postgres.Columnar}, nil), hide...)
@@ -124,7 +124,7 @@ func TestSetup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, pg.Connect(database), strings.Replace(s, "'...'", "'a password'", 1))
+	run(t, pg.Connect(database), strings.Replace(s, "'<password>'", "'a password'", 1))
 	if err := loadingInto(url)(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestWideRow(t *testing.T) {
 	if r.Rows["wide"] != 3 || r.Discards == 0 || r.Discards > 700 {
 		t.Errorf("rows %v, %d discards", r.Rows, r.Discards)
 	}
-	got := ask(t, pg.Connect(database), "SELECT w.id, count(v.value) + (SELECT count(*) FROM production.firth_discards d WHERE d.row_id = w.id AND d.reason = 'row_too_big') "+
+	got := ask(t, pg.Connect(database), "SELECT w.id, count(v.value) + (SELECT count(*) FROM production.firth_discards d WHERE d.row_id = w.id AND d.reason = 'row_too_large') "+
 		"FROM production.wide w, LATERAL jsonb_each_text(to_jsonb(w)) v WHERE v.key LIKE 'c%' GROUP BY 1 ORDER BY 1")
 	want(t, got, "(id-0,1000)", "(id-1,500)", "(id-2,500)")
 }

@@ -53,19 +53,31 @@ func parse(text string, o Options) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// hide takes the url, and its password, out of a text.
+// hide takes the url's secrets out of a text: the password, wherever the url has it, and that of the client's key.
 func hide(text string, u *url.URL) string {
-	text = strings.ReplaceAll(text, u.String(), u.Redacted())
-	if password, ok := u.User.Password(); ok && password != "" {
-		text = strings.ReplaceAll(text, password, "xxxxx")
-		text = strings.ReplaceAll(text, url.QueryEscape(password), "xxxxx")
+	text = strings.ReplaceAll(text, u.String(), "the url")
+	q := u.Query()
+	secrets := append(q["password"], q["sslpassword"]...)
+	if password, ok := u.User.Password(); ok {
+		_, written, _ := strings.Cut(u.User.String(), ":")
+		secrets = append(secrets, password, written)
+	}
+	for _, s := range secrets {
+		if s != "" {
+			text = strings.ReplaceAll(text, s, "xxxxx")
+			text = strings.ReplaceAll(text, url.QueryEscape(s), "xxxxx")
+		}
 	}
 	return text
 }
 
 // session is how each connection is set: names are resolved in pg_catalog alone, so that definitions come with the schemas in them,
-// and nobody's defaults for a role or database change what a load does.
-const session = `SET search_path = pg_catalog;
+// and nobody's defaults for a role or database change what a load does. Two of the settings are not known to older servers.
+const session = `SET client_encoding = 'UTF8';
+SET search_path = pg_catalog;
+SET lock_timeout = '10s';
+SET extra_float_digits = 1;
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout');
 SET TIME ZONE 'UTC';
 SET DateStyle = 'ISO, YMD';
 SET statement_timeout = 0;
@@ -79,7 +91,7 @@ func (d *DB) connect(ctx context.Context) error {
 	if d.conn != nil && !d.conn.IsClosed() {
 		return nil
 	}
-	d.conn = nil
+	d.drop()
 	conn, err := pgx.ConnectConfig(ctx, d.config.Copy())
 	if err != nil {
 		return err

@@ -190,23 +190,30 @@ func updateStaged(target, staged string, columns, values []string) string {
 	return "UPDATE " + target + " AS t SET " + strings.Join(set, ", ") + " FROM " + staged + " AS s WHERE t." + key + " = " + values[0]
 }
 
-// tryCast makes a function of the session that reads a text as a value of an odd type, and gives NULL where it cannot. There may be one
-// of an earlier load, for another type.
+// tryCast makes a function of the session that reads a text as a value of an odd type, and gives NULL where it cannot, or where the value
+// would be another one than the text says: casts cut texts and bits, and round numbers, without an error. There may be one of an earlier
+// load, for another type.
 func tryCast(n int, sqlType string) string {
-	var read string
-	switch base, _, _ := strings.Cut(sqlType, "("); base {
+	read := "x := v::" + sqlType + "; "
+	switch base, _, _ := strings.Cut(sqlType, "("); strings.TrimSpace(base) {
 	case "json", "jsonb":
 		// What is no JSON document is kept as a JSON string.
-		read = "BEGIN RETURN v::" + sqlType + "; EXCEPTION WHEN OTHERS THEN RETURN to_json(v)::" + sqlType + "; END"
-	case "numeric":
-		read = "RETURN CASE WHEN v::" + sqlType + " = v::numeric THEN v::" + sqlType + " END"
+		read = "BEGIN x := v::" + sqlType + "; EXCEPTION WHEN OTHERS THEN x := to_json(v)::" + sqlType + "; END; RETURN x"
+	case "numeric", "money":
+		read += "RETURN CASE WHEN x::numeric = v::numeric THEN x END"
+	case `"char"`, "name", "bit", "bit varying":
+		read += "RETURN CASE WHEN x::text = v THEN x END"
 	case "date":
-		read = "RETURN CASE WHEN v::date = v::timestamp THEN v::date END"
+		read += "RETURN CASE WHEN x = v::timestamptz::timestamp THEN x END"
+	case "time", "time without time zone", "time with time zone":
+		read += "RETURN CASE WHEN starts_with(x::text, v) THEN x END"
 	default:
-		read = "RETURN v::" + sqlType
+		// Where the texts differ, numbers may still be equal (1.50 and 1.5), and what is none may be written in another way (uuid, inet).
+		read += "IF x::text = v THEN RETURN x; END IF; IF starts_with(v, x::text) THEN RETURN NULL; END IF; " +
+			"BEGIN IF x::text::numeric <> v::numeric THEN RETURN NULL; END IF; EXCEPTION WHEN OTHERS THEN NULL; END; RETURN x"
 	}
 	return fmt.Sprintf("DROP FUNCTION IF EXISTS pg_temp.firth_read_%[1]d(text); CREATE FUNCTION pg_temp.firth_read_%[1]d(v text) RETURNS %[2]s LANGUAGE plpgsql AS ", n, sqlType) +
-		literal("BEGIN "+read+"; EXCEPTION WHEN OTHERS THEN RETURN NULL; END")
+		literal("DECLARE x "+sqlType+"; BEGIN "+read+"; EXCEPTION WHEN OTHERS THEN RETURN NULL; END")
 }
 
 // listUnread copies into the discards what tryCast could not read; rowID and received are expressions over s, the staged row. $1 is the
@@ -215,7 +222,7 @@ func listUnread(schema, name, staged, column, read, columnType, reason, rowID, r
 	c := "s." + quote(column)
 	b := "INSERT INTO " + qualified(schema, warehouse.Discards) +
 		" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at)" +
-		" SELECT " + literal(name) + ", " + literal(column) + ", left(" + c + ", 65536), 'string', " + literal(columnType) + ", " + literal(reason) +
+		" SELECT " + literal(name) + ", " + literal(column) + ", left(" + c + "::text, 65536), 'string', " + literal(columnType) + ", " + literal(reason) +
 		", " + rowID + ", " + received + ", $1::timestamptz FROM " + staged + " AS s WHERE " + c + " IS NOT NULL AND " + read + " IS NULL"
 	if where != "" {
 		b += " AND " + where
@@ -295,7 +302,7 @@ func fitName(name string) string {
 // setupStatements are what an administrator runs for a login with the least rights.
 func setupStatements(role, database string, schemas []string) string {
 	b := []string{
-		"CREATE ROLE " + quote(role) + " LOGIN PASSWORD '...';",
+		"CREATE ROLE " + quote(role) + " LOGIN PASSWORD '<password>';",
 		"GRANT CONNECT, CREATE, TEMPORARY ON DATABASE " + quote(database) + " TO " + quote(role) + ";",
 	}
 	sorted := slices.Clone(schemas)

@@ -41,7 +41,7 @@ func updateRecomputed(target, query string, columns, stamps []string, grows bool
 	for _, c := range stamps {
 		set = append(set, quote(c)+" = $1::timestamptz")
 	}
-	return "UPDATE " + target + " AS t SET " + strings.Join(set, ", ") + " FROM (" + query + ") AS n WHERE t." + quote("id") + " = n." + quote("id") +
+	return "UPDATE " + target + " AS t SET " + strings.Join(set, ", ") + " FROM (" + query + ") AS n WHERE t." + quote("id") + "::text = n." + quote("id") +
 		" AND $1::timestamptz IS NOT NULL"
 }
 
@@ -62,7 +62,7 @@ func keepAdopted(kept, target, from string, old *relation) string {
 	b := "CREATE TEMPORARY TABLE " + kept + " USING heap ON COMMIT DROP AS SELECT " + strings.Join(columns, ", ") + " FROM " + target + " AS t WHERE NOT EXISTS (SELECT FROM " +
 		from + " AS n WHERE n." + quote("id") + " = t." + quote("id") + "::text)"
 	if old.through.Year() < farYear {
-		b += " AND t." + quote("received_at") + " <= " + literal(old.through.UTC().Format("2006-01-02 15:04:05.999999+00")) + "::timestamptz"
+		b += " AND coalesce(t." + quote("received_at") + " <= " + literal(old.through.UTC().Format("2006-01-02 15:04:05.999999+00")) + "::timestamptz, true)"
 	}
 	return b
 }

@@ -75,7 +75,7 @@ func (d *DB) diagnoseServer(pg *pgconn.PgError) (warehouse.Kind, string) {
 	case "42501":
 		return warehouse.Denied, d.deniedHint(pg)
 	case "28P01":
-		return warehouse.BadLogin, fmt.Sprintf("correct the password in the url, or set it: ALTER ROLE %s PASSWORD '...'", d.role())
+		return warehouse.BadLogin, fmt.Sprintf("correct the password in the url, or set it: ALTER ROLE %s PASSWORD '<password>'", d.role())
 	case "28000":
 		return d.diagnoseLogin(pg)
 	case "53100":
@@ -140,12 +140,31 @@ func (d *DB) deniedHint(pg *pgconn.PgError) string {
 		return fmt.Sprintf("GRANT TEMPORARY ON DATABASE %s TO %s", d.database(), d.role())
 	case what == "schema":
 		return fmt.Sprintf("GRANT USAGE, CREATE ON SCHEMA %s TO %s", quote(name), d.role())
-	case strings.HasPrefix(pg.Message, "must be owner of"), strings.HasPrefix(pg.Message, "must be able to SET ROLE"), strings.HasPrefix(pg.Message, "must be member of role"):
-		return fmt.Sprintf("make %s a member of the role that owns it: GRANT owner TO %s", d.role(), d.role())
+	case strings.HasPrefix(pg.Message, "must be owner of schema "):
+		return fmt.Sprintf("ALTER SCHEMA %s OWNER TO %s", quote(between(pg.Message, "schema ")), d.role())
+	case strings.HasPrefix(pg.Message, "must be owner of "):
+		return ownerHint(pg, d.role())
+	case strings.HasPrefix(pg.Message, "must be able to SET ROLE"), strings.HasPrefix(pg.Message, "must be member of role"):
+		name, _, _ := strings.Cut(between(pg.Message, `"`), `"`)
+		return fmt.Sprintf("GRANT %s TO %s", quote(name), d.role())
 	case strings.HasPrefix(pg.Message, "permission denied for"):
 		return fmt.Sprintf("GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA %s TO %s", schemaHint(pg), d.role())
 	}
 	return "the server names the right that is missing; firth check --setup prints the statements that give all of them"
+}
+
+// ownerHint gives a table or view, which the server names after its kind, to the login.
+func ownerHint(pg *pgconn.PgError, role string) string {
+	what := between(pg.Message, "must be owner of ")
+	for _, kind := range []string{"materialized view", "foreign table", "table", "view", "sequence", "relation"} {
+		if name, ok := strings.CutPrefix(what, kind+" "); ok {
+			if kind == "relation" {
+				kind = "table"
+			}
+			return fmt.Sprintf("ALTER %s %s.%s OWNER TO %s", strings.ToUpper(kind), schemaHint(pg), quote(name), role)
+		}
+	}
+	return "the server names what belongs to somebody else: make " + role + " a member of the role that owns it"
 }
 
 // schemaHint is the schema of an error; outside a load it is the bookkeeping's.
@@ -167,7 +186,7 @@ func (d *DB) diagnoseLogin(pg *pgconn.PgError) (warehouse.Kind, string) {
 	case strings.Contains(pg.Message, "is not permitted to log in"):
 		return warehouse.NoLogin, fmt.Sprintf("ALTER ROLE %s LOGIN", d.role())
 	case strings.Contains(pg.Message, "does not exist"):
-		return warehouse.NoLogin, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '...'", d.role())
+		return warehouse.NoLogin, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '<password>'", d.role())
 	case strings.Contains(pg.Message, "pg_hba.conf") && (strings.Contains(pg.Message, "no encryption") || strings.Contains(pg.Message, "SSL off")):
 		return warehouse.NeedsTLS, "the server refuses plain connections of this role: put sslmode=verify-full (with ca: FILE for an authority of your own), or at least sslmode=require, into the url. " +
 			"Where that is refused too, " + d.letIn("host", pg.Message)

@@ -111,7 +111,7 @@ func (p trouble) mended(t *testing.T, err error) {
 			if strings.HasPrefix(s, "CREATE DATABASE") {
 				database = "postgres"
 			}
-			p.pg.Exec(database, strings.Replace(s, "'...'", "'"+secret+"'", 1))
+			p.pg.Exec(database, strings.Replace(s, "'<password>'", "'"+secret+"'", 1))
 		}
 		err = p.try()
 	}

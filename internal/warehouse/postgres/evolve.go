@@ -220,9 +220,11 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Modes of locks that are in the way of rows, and of ALTER TABLE.
+// Modes of locks that are in the way of rows, of a position, where it is one of its rows that is held, and of ALTER TABLE.
 var (
-	rowBlockers   = [...]string{"ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"}
+	rowBlockers      = [...]string{"ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"}
+	positionBlockers = [...]string{"RowShareLock", "RowExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"}
+
 	tableBlockers = [...]string{"AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"}
 )
 

@@ -161,7 +161,7 @@ func (l *loading) settle(ctx context.Context, fn func(context.Context, state) er
 			return fn(ctx, s)
 		})
 		if busy(err) {
-			return l.db.heldBy(ctx, "one of the tables", l.held, rowBlockers[:], err)
+			return l.heldBy(ctx, err)
 		}
 		if changedUnder(err) {
 			err = fmt.Errorf("%w: %w", errAgain, err)
@@ -171,12 +171,27 @@ func (l *loading) settle(ctx context.Context, fn func(context.Context, state) er
 			clear(l.result.Rows)
 		}
 		if errors.Is(err, errAgain) && len(changes) > 0 {
-			if evolveErr := l.evolve(ctx, changes); evolveErr != nil {
+			if evolveErr := l.evolve(ctx, changes); evolveErr != nil && !madeBeside(evolveErr) {
 				return evolveErr
 			}
 		}
 	}
+	if errors.Is(err, errAgain) && !changedUnder(err) {
+		return &ill{kind: warehouse.Busy, err: err, hint: "let one program at a time load into a schema or change its tables; it is tried again"}
+	}
 	return err
+}
+
+// heldBy says who is in the way of the rows, or, before any table was asked for, of the position.
+func (l *loading) heldBy(ctx context.Context, err error) error {
+	if len(l.held) > 0 {
+		return l.db.heldBy(ctx, "one of the tables", l.held, rowBlockers[:], err)
+	}
+	var positions int64
+	if readErr := l.db.conn.QueryRow(ctx, "SELECT '_firth.positions'::regclass::oid::bigint").Scan(&positions); readErr != nil {
+		return err
+	}
+	return l.db.heldBy(ctx, "the position of "+l.source, []int64{positions}, positionBlockers[:], err)
 }
 
 func again(changes []*change) error {
@@ -192,6 +207,21 @@ func changedUnder(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000")
 }
 
+// madeBeside reports whether a schema, table or column was made by somebody else while it was about to be.
+func madeBeside(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code {
+	case "42P06", "42P07", "42701":
+		return true
+	case "23505": // two at the same moment meet in the server's own catalogue
+		return pg.SchemaName == "pg_catalog"
+	}
+	return false
+}
+
 // locked locks the tables for writing rows and reads them. Where something is lacking it returns the changes, and the transaction
 // should end.
 func (l *loading) locked(ctx context.Context) (state, []*change, error) {
@@ -199,6 +229,7 @@ func (l *loading) locked(ctx context.Context) (state, []*change, error) {
 	if len(names) == 0 {
 		return state{}, nil, nil
 	}
+	l.held = l.held[:0]
 	if l.moves {
 		// Before tables are made for a batch that is in already, or begins elsewhere.
 		if done, err := l.checkPosition(ctx); err != nil || done {
@@ -210,7 +241,6 @@ func (l *loading) locked(ctx context.Context) (state, []*change, error) {
 		return nil, nil, err
 	}
 	var targets []string
-	l.held = l.held[:0]
 	for _, n := range names {
 		if guess[n] != 0 {
 			l.held = append(l.held, guess[n])

@@ -190,7 +190,8 @@ func (s *traits) trouble(o Options) *ill {
 		e.hint = fmt.Sprintf("ALTER ROLE %s SET default_transaction_read_only = off", quote(s.user))
 	case s.encoding != "UTF8":
 		e.kind, e.err = warehouse.NotThere, fmt.Errorf("the database's encoding is %s, which cannot hold every text", s.encoding)
-		e.hint = "make a database with another encoding and put it into the url: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+		e.hint = fmt.Sprintf("make a database with another encoding and put it into the url: CREATE DATABASE %s ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+			quote(fitName(s.database+"_utf8")))
 	case o.AccessMethod == Columnar && !s.columnar:
 		e.kind, e.err = warehouse.NotThere, errors.New("access_method is columnar, and the database has no columnar tables")
 		e.hint = "on a Hydra server run CREATE EXTENSION columnar in " + quote(s.database) + "; on another, take access_method out of the configuration"
@@ -220,6 +221,11 @@ func (d *DB) drop() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = d.conn.Close(ctx) // whatever becomes of it, it is not used again
+	// Of a statement that was given up, the driver tells the server to stop; a process that ends before would leave it running there.
+	select {
+	case <-d.conn.PgConn().CleanupDone():
+	case <-ctx.Done():
+	}
 	d.conn = nil
 }
 

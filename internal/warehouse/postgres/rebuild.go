@@ -242,6 +242,9 @@ func (w *swapping) restore(ctx context.Context, target, kept string, old *relati
 				return err
 			}
 			value = fmt.Sprintf("pg_temp.firth_read_%d(s.%s::text)", i+1, quote(c.name))
+			if err := w.listLost(ctx, kept, old, r, value); err != nil {
+				return fmt.Errorf("list what %s cannot hold now: %w", r.Name, err)
+			}
 		}
 		columns, values = append(columns, c.name), append(values, value)
 	}
@@ -253,6 +256,18 @@ func (w *swapping) restore(ctx context.Context, target, kept string, old *relati
 		w.result.Notices = append(w.result.Notices, fmt.Sprintf("%s has kept %d rows that were there before it was taken over", target, n))
 	}
 	return nil
+}
+
+// listLost lists values of rows of before that their column's new type cannot hold. They go to the discards of the rebuild, which take the
+// place of the table's afterwards.
+func (w *swapping) listLost(ctx context.Context, kept string, old *relation, c table.Column, read string) error {
+	received := "NULL::timestamptz"
+	if at := old.get("received_at"); at != nil && at.form == formTimestamp {
+		received = "s." + quote("received_at")
+	}
+	n, err := w.db.count(ctx, listUnread(w.from, old.name, kept, c.Name, read, c.Type.String(), warehouse.ReasonNoFit, "s."+quote("id")+"::text", received, ""), w.now)
+	w.result.Discards += n
+	return err
 }
 
 // ownColumns are those that are none of the loads': people added them, or whoever made the table before.

@@ -239,10 +239,10 @@ func TestOddTypes(t *testing.T) {
 		`(id-1,"""no json""",,1000000000000000000000000000000,,70000,0.1,,,,sixsix,five5,0.50,,mine)`,
 		`(id-2,"""{\\""a\\"": \\""\\\\u0000\\""}""",,2,,-1,1,,pro,,é,é,1.00,,mine)`)
 	want(t, ask(t, own, "SELECT row_id, column_name, value, reason FROM production.firth_discards ORDER BY 1, 2"),
-		"(id-0,twice,1,generated_column)", "(id-1,amount,1.255,does_not_fit_column)", "(id-1,day,2024-02-29T10:00:00Z,does_not_fit_column)",
-		"(id-1,plan,gold,does_not_fit_column)", "(id-1,small,4294967296,out_of_range)", "(id-1,twice,1,generated_column)", "(id-1,u,none,does_not_fit_column)",
-		"(id-2,amount,123456789.5,does_not_fit_column)", "(id-2,day,never,does_not_fit_column)",
-		`(id-2,small,1.5,"incompatible schema conversion from integer to float")`, "(id-2,twice,1,generated_column)", `(id-2,u,"",does_not_fit_column)`)
+		"(id-0,twice,1,generated_column)", "(id-1,amount,1.255,does_not_fit)", "(id-1,day,2024-02-29T10:00:00Z,does_not_fit)",
+		"(id-1,plan,gold,does_not_fit)", "(id-1,small,4294967296,out_of_range)", "(id-1,twice,1,generated_column)", "(id-1,u,none,does_not_fit)",
+		"(id-2,amount,123456789.5,does_not_fit)", "(id-2,day,never,does_not_fit)",
+		`(id-2,small,1.5,"incompatible schema conversion from integer to float")`, "(id-2,twice,1,generated_column)", `(id-2,u,"",does_not_fit)`)
 	want(t, r.Notices, "production.clicks was there already and was taken over",
 		`clicks.small could not be widened to double precision, and values that do not fit are listed in firth_discards: cannot alter type of a column used by a generated column (Column "small" is used by generated column "twice".)`,
 		"clicks.tiny was widened from integer to float", "clicks.short was widened to character varying", "clicks.padded was widened to character varying",

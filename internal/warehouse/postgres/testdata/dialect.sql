@@ -50,22 +50,22 @@ UPDATE "production"."we""ird 'name'; \ --" AS t SET "received_at" = greatest(t."
 
 
 -- read json
-DROP FUNCTION IF EXISTS pg_temp.firth_read_1(text); CREATE FUNCTION pg_temp.firth_read_1(v text) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN BEGIN RETURN v::jsonb; EXCEPTION WHEN OTHERS THEN RETURN to_json(v)::jsonb; END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
+DROP FUNCTION IF EXISTS pg_temp.firth_read_1(text); CREATE FUNCTION pg_temp.firth_read_1(v text) RETURNS jsonb LANGUAGE plpgsql AS 'DECLARE x jsonb; BEGIN BEGIN x := v::jsonb; EXCEPTION WHEN OTHERS THEN x := to_json(v)::jsonb; END; RETURN x; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
 
 -- read numeric
-DROP FUNCTION IF EXISTS pg_temp.firth_read_2(text); CREATE FUNCTION pg_temp.firth_read_2(v text) RETURNS numeric(10,2) LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN v::numeric(10,2) = v::numeric THEN v::numeric(10,2) END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
+DROP FUNCTION IF EXISTS pg_temp.firth_read_2(text); CREATE FUNCTION pg_temp.firth_read_2(v text) RETURNS numeric(10,2) LANGUAGE plpgsql AS 'DECLARE x numeric(10,2); BEGIN x := v::numeric(10,2); RETURN CASE WHEN x::numeric = v::numeric THEN x END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
 
 -- read date
-DROP FUNCTION IF EXISTS pg_temp.firth_read_3(text); CREATE FUNCTION pg_temp.firth_read_3(v text) RETURNS date LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN v::date = v::timestamp THEN v::date END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
+DROP FUNCTION IF EXISTS pg_temp.firth_read_3(text); CREATE FUNCTION pg_temp.firth_read_3(v text) RETURNS date LANGUAGE plpgsql AS 'DECLARE x date; BEGIN x := v::date; RETURN CASE WHEN x = v::timestamptz::timestamp THEN x END; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
 
 -- read another type
-DROP FUNCTION IF EXISTS pg_temp.firth_read_4(text); CREATE FUNCTION pg_temp.firth_read_4(v text) RETURNS production."it's" LANGUAGE plpgsql AS 'BEGIN RETURN v::production."it''s"; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
+DROP FUNCTION IF EXISTS pg_temp.firth_read_4(text); CREATE FUNCTION pg_temp.firth_read_4(v text) RETURNS production."it's" LANGUAGE plpgsql AS 'DECLARE x production."it''s"; BEGIN x := v::production."it''s"; IF x::text = v THEN RETURN x; END IF; IF starts_with(v, x::text) THEN RETURN NULL; END IF; BEGIN IF x::text::numeric <> v::numeric THEN RETURN NULL; END IF; EXCEPTION WHEN OTHERS THEN NULL; END; RETURN x; EXCEPTION WHEN OTHERS THEN RETURN NULL; END'
 
 -- list unread
-INSERT INTO "production"."firth_discards" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at) SELECT  E'we"ird ''name''; \\ --',  E'we"ird ''name''; \\ --', left(s."we""ird 'name'; \ --", 65536), 'string', 'string', 'does_not_fit_column', s."id", NULL, $1::timestamptz FROM pg_temp.firth_stage_1 AS s WHERE s."we""ird 'name'; \ --" IS NOT NULL AND f(s.x) IS NULL AND s.x > 1
+INSERT INTO "production"."firth_discards" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at) SELECT  E'we"ird ''name''; \\ --',  E'we"ird ''name''; \\ --', left(s."we""ird 'name'; \ --"::text, 65536), 'string', 'string', 'does_not_fit', s."id", NULL, $1::timestamptz FROM pg_temp.firth_stage_1 AS s WHERE s."we""ird 'name'; \ --" IS NOT NULL AND f(s.x) IS NULL AND s.x > 1
 
 -- work out anew
-UPDATE "production"."we""ird 'name'; \ --" AS t SET "received_at" = coalesce(n."received_at", t."received_at"), "we""ird 'name'; \ --" = coalesce(n."we""ird 'name'; \ --", t."we""ird 'name'; \ --"), "n" = coalesce(n."n", t."n"), "loaded_at" = $1::timestamptz FROM (SELECT f."user_id"::text AS "id", max(f."received_at") AS "received_at", (array_agg(f."we""ird 'name'; \ --" ORDER BY f."received_at" DESC NULLS LAST, f."id" DESC) FILTER (WHERE f."we""ird 'name'; \ --" IS NOT NULL))[1] AS "we""ird 'name'; \ --", (array_agg(f."n" ORDER BY f."received_at" DESC NULLS LAST, f."id" DESC) FILTER (WHERE f."n" IS NOT NULL))[1]::double precision AS "n" FROM "production"."identifies" AS f WHERE f."user_id"::text IN (SELECT s."id" FROM pg_temp.firth_stage_1 AS s) GROUP BY 1) AS n WHERE t."id" = n."id" AND $1::timestamptz IS NOT NULL
+UPDATE "production"."we""ird 'name'; \ --" AS t SET "received_at" = coalesce(n."received_at", t."received_at"), "we""ird 'name'; \ --" = coalesce(n."we""ird 'name'; \ --", t."we""ird 'name'; \ --"), "n" = coalesce(n."n", t."n"), "loaded_at" = $1::timestamptz FROM (SELECT f."user_id"::text AS "id", max(f."received_at") AS "received_at", (array_agg(f."we""ird 'name'; \ --" ORDER BY f."received_at" DESC NULLS LAST, f."id" DESC) FILTER (WHERE f."we""ird 'name'; \ --" IS NOT NULL))[1] AS "we""ird 'name'; \ --", (array_agg(f."n" ORDER BY f."received_at" DESC NULLS LAST, f."id" DESC) FILTER (WHERE f."n" IS NOT NULL))[1]::double precision AS "n" FROM "production"."identifies" AS f WHERE f."user_id"::text IN (SELECT s."id" FROM pg_temp.firth_stage_1 AS s) GROUP BY 1) AS n WHERE t."id"::text = n."id" AND $1::timestamptz IS NOT NULL
 
 -- lock
 LOCK TABLE "production"."we""ird 'name'; \ --", "production"."x" IN ROW EXCLUSIVE MODE
@@ -86,7 +86,7 @@ ALTER TABLE "production"."stored" OWNER TO "ann"
 CREATE TEMPORARY TABLE firth_saved_1 USING heap ON COMMIT DROP AS SELECT DISTINCT ON ("id") "id"::text AS firth_id, "mine", "we""ird 'name'; \ --" FROM "production"."we""ird 'name'; \ --" WHERE "id" IS NOT NULL ORDER BY "id"
 
 -- keep rows
-CREATE TEMPORARY TABLE firth_kept_1 USING heap ON COMMIT DROP AS SELECT t."id", t."we""ird 'name'; \ --" FROM "production"."we""ird 'name'; \ --" AS t WHERE NOT EXISTS (SELECT FROM "rebuild"."we""ird 'name'; \ --" AS n WHERE n."id" = t."id"::text) AND t."received_at" <= '2023-11-14 22:13:20.123456+00'::timestamptz
+CREATE TEMPORARY TABLE firth_kept_1 USING heap ON COMMIT DROP AS SELECT t."id", t."we""ird 'name'; \ --" FROM "production"."we""ird 'name'; \ --" AS t WHERE NOT EXISTS (SELECT FROM "rebuild"."we""ird 'name'; \ --" AS n WHERE n."id" = t."id"::text) AND coalesce(t."received_at" <= '2023-11-14 22:13:20.123456+00'::timestamptz, true)
 
 -- fill
 INSERT INTO "production"."we""ird 'name'; \ --" ("id", "we""ird 'name'; \ --") SELECT n."id", n."we""ird 'name'; \ --" FROM "rebuild"."we""ird 'name'; \ --" AS n
@@ -100,7 +100,7 @@ INSERT INTO _firth.tables AS t SELECT $1, $2, table_name, first_seen, false, NUL
 INSERT INTO _firth.columns AS c SELECT $1, $2, table_name, column_name, type, path, first_seen, ordinal FROM _firth.columns WHERE source = $3 AND schema_name = $4 AND table_name = ANY ($5) ON CONFLICT (source, schema_name, table_name, column_name) DO UPDATE SET type = excluded.type, path = excluded.path
 
 -- set up
-CREATE ROLE "we""ird 'name'; \ --" LOGIN PASSWORD '...';
+CREATE ROLE "we""ird 'name'; \ --" LOGIN PASSWORD '<password>';
 GRANT CONNECT, CREATE, TEMPORARY ON DATABASE "analytics" TO "we""ird 'name'; \ --";
 
 -- Firth makes the schemas "staging", "we""ird 'name'; \ --" itself. Where one is there already, with tables to be taken
@@ -114,7 +114,7 @@ GRANT CONNECT, CREATE, TEMPORARY ON DATABASE "analytics" TO "we""ird 'name'; \ -
 
 
 -- set up without sources
-CREATE ROLE "firth" LOGIN PASSWORD '...';
+CREATE ROLE "firth" LOGIN PASSWORD '<password>';
 GRANT CONNECT, CREATE, TEMPORARY ON DATABASE "analytics" TO "firth";
 
 
