@@ -60,7 +60,7 @@ func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.
 		loader: load.New(load.Options{
 			Name: config.Local, Lake: reader, Warehouse: db, Views: db, History: history, Rules: rules, Standard: event.Standard(rules),
 			NewShaper: load.Segment(rules, event.ShapeOptions{}), NewSurvey: load.Survey(rules, event.ShapeOptions{}), TempDir: dir.temp(), Log: log,
-			Selection: selection(&local), Others: parts.others,
+			Selection: selection(&local), Others: parts.others, LakeOnly: local.Off,
 		}),
 		engine: query.New(db, query.Options{
 			Deadline: time.Duration(cfg.Query.Deadline), MaxRows: cfg.Query.Rows, Concurrent: cfg.Query.Concurrency, Log: log,

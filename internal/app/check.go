@@ -121,16 +121,34 @@ func check(ctx context.Context, o *CheckOptions) []Finding {
 		}
 		return out
 	}
-	found := fmt.Sprintf("%s: %d sources, %d users", cfg.Path, len(cfg.Sources), len(cfg.Users))
-	if n := len(cfg.Remote()); n > 0 {
-		found += fmt.Sprintf(", %d warehouses beside the embedded one", n)
-	}
-	out := []Finding{{What: "configuration", OK: true, Found: found}}
+	out := []Finding{{What: "configuration", OK: true, Found: configured(cfg)}}
 	if len(cfg.Sources) == 0 {
 		out = append(out, Finding{What: "sources", Found: "none: nobody can send events", Hint: "add sources: { production: { write_key: choose-a-key } }"})
 	}
 	out = append(out, checkFolder(ctx, cfg)...)
 	return append(out, checkRemotes(ctx, cfg, o.kinds, checkPatience)...)
+}
+
+// configured says what a configuration has.
+func configured(cfg *config.Config) string {
+	found := fmt.Sprintf("%s: %s, %s", cfg.Path, counted(len(cfg.Sources), "source"), counted(len(cfg.Users), "user"))
+	remote := len(cfg.Remote())
+	switch off := cfg.Warehouses[config.Local].Off; {
+	case off && remote == 0:
+		found += ", no warehouse: the lake alone"
+	case off:
+		found += ", " + counted(remote, "warehouse") + ", the embedded one is switched off"
+	case remote > 0:
+		found += ", " + counted(remote, "warehouse") + " beside the embedded one"
+	}
+	return found
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // checkFolder looks at the data folder and what is in it, or at the server that has it.

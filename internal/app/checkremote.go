@@ -117,6 +117,18 @@ func noWarehouse(name string, known []string) error {
 	return &hinted{usage: true, err: fmt.Errorf("there is no warehouse %q", name), hint: "the configuration has " + namesText(known)}
 }
 
+// notLoaded says why nothing is loaded into a warehouse of that name.
+func notLoaded(cfg *config.Config, name string) error {
+	if name != config.Local {
+		return noWarehouse(name, cfg.Loaded())
+	}
+	text := "remove local: false from warehouses:, and start the server again"
+	if list := cfg.Remote(); len(list) > 0 {
+		text += "; or load " + strings.Join(list, ", ")
+	}
+	return &hinted{usage: true, err: errors.New("nothing is loaded into the embedded warehouse: warehouses.local is false"), hint: text}
+}
+
 func namesText(names []string) string {
 	if len(names) == 0 {
 		return "none that is a server"

@@ -102,13 +102,13 @@ func (m *member) run(ctx context.Context) {
 		err = errors.New("loading ended by itself")
 	}
 	m.over.Store(&state.Component{State: state.Failed, Error: err.Error(), Hint: hint})
-	m.log.Error("a warehouse is no longer loaded", "error", err, "hint", hint)
+	m.log.Error("a warehouse is no longer loaded", "warehouse", m.name, "error", err, "hint", hint)
 }
 
 func (m *member) guarded(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.log.Error("loading broke off", "reason", p, "stack", string(debug.Stack()))
+			m.log.Error("loading broke off", "warehouse", m.name, "reason", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("loading broke off: %v", p)
 		}
 	}()

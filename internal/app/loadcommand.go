@@ -143,8 +143,8 @@ func (o *LoadOptions) carryOut(ctx context.Context, cfg *config.Config, dir fold
 // loadHere does the work while no server runs. The folder is locked.
 func (o *LoadOptions) loadHere(ctx context.Context, cfg *config.Config, dir folders, order *loadOrder, show func(progress)) (json.RawMessage, error) {
 	log := slog.New(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	if o.Warehouse != config.Local && !slices.Contains(cfg.Remote(), o.Warehouse) {
-		return nil, noWarehouse(o.Warehouse, append([]string{config.Local}, cfg.Remote()...))
+	if !slices.Contains(cfg.Loaded(), o.Warehouse) {
+		return nil, notLoaded(cfg, o.Warehouse)
 	}
 	if err := endLeftOver(dir.childPID(), 5*time.Second); err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -14,7 +13,10 @@ import (
 
 // loadOrders takes orders to load, for every configured warehouse. Orders under way are ended when ctx ends.
 func (w *worker) loadOrders(ctx context.Context) *control {
-	jobs := map[string]lakeJob{config.Local: w.untilStop(ctx, w.loadLocal)}
+	jobs := map[string]lakeJob{}
+	if !w.cfg.Warehouses[config.Local].Off {
+		jobs[config.Local] = w.untilStop(ctx, w.loadLocal)
+	}
 	for _, name := range w.cfg.Remote() {
 		jobs[name] = w.untilStop(ctx, func(ctx context.Context, o lakeOrder, show func(progress)) (any, error) {
 			return w.loadRemote(ctx, name, o, show)
@@ -78,8 +80,8 @@ func awaited[T any](ctx context.Context, find func() *T) (*T, error) {
 func (w *worker) takeLoad(rw http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, loadPath)
 	if w.orders.jobs[name] == nil {
-		err := noWarehouse(name, append([]string{config.Local}, w.cfg.Remote()...))
-		writeError(rw, http.StatusNotFound, codeNoWarehouse, err.Error(), fmt.Sprintf("the server's configuration has %s", namesText(append([]string{config.Local}, w.cfg.Remote()...))))
+		err := notLoaded(w.cfg, name)
+		writeError(rw, http.StatusNotFound, codeNoWarehouse, err.Error(), "of the server: "+hintOf(err))
 		return
 	}
 	w.orders.ServeHTTP(rw, r)

@@ -17,8 +17,8 @@ import (
 type remote struct {
 	name string
 	config.Warehouse
-	schemas []string // those that its sources are loaded into, under its own names
-	log     *slog.Logger
+	schemas []string     // those that its sources are loaded into, under its own names
+	log     *slog.Logger // of the warehouse, which names itself in what it logs
 }
 
 // serverKind is what this build can do with one type of warehouse.
@@ -54,7 +54,7 @@ func (r *remote) rules(k serverKind) name.Rules {
 func remotes(cfg *config.Config, kinds map[string]serverKind, log *slog.Logger) []*remote {
 	var out []*remote
 	for _, name := range cfg.Remote() {
-		r := &remote{name: name, Warehouse: cfg.Warehouses[name], log: log.With("warehouse", name)}
+		r := &remote{name: name, Warehouse: cfg.Warehouses[name], log: log}
 		sources := []string(r.Sources)
 		if len(sources) == 0 {
 			sources = sourceNames(cfg)

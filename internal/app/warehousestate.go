@@ -71,6 +71,9 @@ func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 // warehouses tells how all warehouses are, the embedded one first.
 func (w *worker) warehouses() []api.Warehouse {
 	local := api.Warehouse{Name: config.Local, Type: config.DuckDB, Schedule: "continuous"}
+	if w.cfg.Warehouses[config.Local].Off {
+		local.Schedule = "off"
+	}
 	c := w.state.Get()
 	if a := w.answer.Load(); a != nil {
 		if c.State == state.OK {

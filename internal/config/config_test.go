@@ -120,6 +120,24 @@ func TestWarehouses(t *testing.T) {
 	}
 }
 
+func TestEmbeddedWarehouseIsSwitchedOff(t *testing.T) {
+	const pg = "  pg: { type: postgres, url: 'postgres://h/d' }\n"
+	for text, want := range map[string][]string{
+		"local: false": {}, "local: false\n" + pg: {"pg"}, "local: { type: duckdb }\n" + pg: {"local", "pg"}, "local: true": {"local"},
+	} {
+		c, err := Parse("firth.yaml", []byte("sources: { production: { write_key: key } }\nwarehouses:\n  "+text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if got := c.Loaded(); !slices.Equal(got, want) || c.Warehouses[Local].Off == slices.Contains(want, Local) {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	if _, err := Parse("firth.yaml", []byte("sources: { production: { write_key: key } }\nwarehouses: { pg: false }")); err == nil {
+		t.Error("one that is a server is switched off")
+	}
+}
+
 func TestNoMessageTellsASecret(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.bad.txt")
 	if err != nil || len(files) < 10 {

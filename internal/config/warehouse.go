@@ -47,7 +47,7 @@ type Warehouse struct {
 	Tables  Choice `yaml:"tables"`
 	Columns Choice `yaml:"columns"`
 
-	// Off is set by writing false in place of a mapping.
+	// Off is set by writing false in place of a mapping, which Local alone may: no typed tables are loaded into it.
 	Off bool `yaml:"-"`
 }
 
@@ -71,6 +71,14 @@ type Alerts struct {
 	Quiet Patience `yaml:"quiet"`
 }
 
+// Loaded are the names of all warehouses that tables are loaded into, the embedded one first.
+func (c *Config) Loaded() []string {
+	if c.Warehouses[Local].Off {
+		return c.Remote()
+	}
+	return append([]string{Local}, c.Remote()...)
+}
+
 // Remote are the names of the warehouses that are servers, in order.
 func (c *Config) Remote() []string {
 	var out []string
@@ -89,8 +97,7 @@ func (d *decoder) warehouses(c *Config) {
 	for _, name := range keys(c.Warehouses) {
 		w, key := c.Warehouses[name], "warehouses."+name
 		switch {
-		case w.Off && name == Local:
-			d.fault(d.lines[key], key, "the embedded warehouse cannot be left out: it holds the history of runs and answers SQL; remove the line")
+		case w.Off && name == Local: // nothing is loaded into it; it answers SQL over the lake all the same
 		case w.Off:
 			d.fault(d.lines[key], key, "remove the block, or leave every and cron out to load it on demand alone")
 		case name == Local:
