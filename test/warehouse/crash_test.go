@@ -3,6 +3,7 @@ package warehouse
 import (
 	"errors"
 	"math/rand/v2"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -11,10 +12,14 @@ import (
 	"firth/test/server"
 )
 
-// newLoad is a load that several senders send, now and then a batch twice.
+// newLoad is a load that several senders send, now and then a batch twice; in the short form with pauses, since what they send has to be
+// loaded before a test can end.
 func newLoad(s *rig.Server, seed uint64) *rig.Load {
 	l := rig.NewLoad(s, "production", "k", 3, seed)
-	l.Resend, l.Pause, l.Batch = 0.1, 10*time.Millisecond, 20
+	l.Resend, l.Pause, l.Batch = 0.1, 50*time.Millisecond, 20
+	if os.Getenv("FIRTH_CRASH_ROUNDS") != "" {
+		l.Pause = 10 * time.Millisecond
+	}
 	return l
 }
 

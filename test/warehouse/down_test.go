@@ -56,7 +56,7 @@ func TestOneDown(t *testing.T) {
 	}
 	refuse(false)
 	for _, d := range down {
-		for start := time.Now(); time.Since(start) < patience; time.Sleep(20 * time.Millisecond) {
+		for start := time.Now(); time.Since(start) < patience; time.Sleep(50 * time.Millisecond) {
 			d.look() // what it has is a beginning of what was sent at every moment
 			if _, err := d.settled(l, rig.Tracks); err == nil || t.Failed() {
 				break
