@@ -166,3 +166,64 @@ func TestAPostgresThatStallsHoldsNothingUp(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestAPostgresRestartedBetweenRuns finds the kept connection dead, and a table dropped: no run fails, and the table can be had again.
+func TestAPostgresRestartedBetweenRuns(t *testing.T) {
+	t.Parallel()
+	pg := server.Postgres(t, "15")
+	proxy := server.Fault(t, pg.Addr())
+	l, v := newFakeLake(), &states{}
+	l.commit("a", journal, 10, calls(0, 10, 1)...)
+	url, database := pg.Loader()
+	rules := name.Postgres()
+	r := load.NewRunner(load.RunnerOptions{
+		Loader: load.Options{
+			Name: "pg", Lake: l, Rules: rules, Rows: 100, History: v,
+			NewShaper: load.Segment(rules, event.ShapeOptions{}), NewSurvey: load.Survey(rules, event.ShapeOptions{}),
+		},
+		Open: func(ctx context.Context) (load.Warehouse, error) {
+			return postgres.Open(ctx, server.Via(url, proxy.Addr), postgres.Options{Name: "pg"})
+		},
+		Schedule: schedule.Every(200 * time.Millisecond),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	check := pg.Connect(database)
+	rows := func(table string, want int) {
+		t.Helper()
+		n := -1
+		for end := time.Now().Add(20 * time.Second); n != want; time.Sleep(20 * time.Millisecond) {
+			_ = check.QueryRow(t.Context(), "SELECT count(*) FROM a."+table).Scan(&n) // the table may not be there
+			if time.Now().After(end) {
+				t.Fatalf("%d rows of %s, want %d; %+v", n, table, want, r.State())
+			}
+		}
+	}
+	rows("clicked", 10)
+	for i := range 5 {
+		for r.Stats().Loads <= int64(i) { // rows are seen before the loader is told that they are in
+			time.Sleep(time.Millisecond)
+		}
+		proxy.Cut()
+		l.commit("a", journal, uint64(20+10*i), calls(uint64(10+10*i), 10, 1)...)
+		rows("clicked", 20+10*i)
+	}
+	for _, o := range []load.Order{{Rebuild: true, Tables: []string{"clicked"}}, {From: time.Unix(1, 0), Tables: []string{"a.clicked"}}} {
+		if _, err := check.Exec(t.Context(), "DROP TABLE a.clicked"); err != nil {
+			t.Fatal(err)
+		}
+		proxy.Cut()
+		do(t, r, o)
+		rows("clicked", 60)
+	}
+	rows("tracks", 60)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(strings.Join(v.seen, " "), "failure") || strings.Contains(strings.Join(v.seen, " "), "partial") {
+		t.Errorf("runs were %v: %q", v.seen, v.history())
+	}
+}
