@@ -27,11 +27,12 @@ test: build
 	@source test/env && CI=true FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 15m ./...
 
 # The long forms, one after the other, some hours on two cores: 100 rounds of kills and the crash matrices in full, ten minutes of everything at
-# once, a year of commits, the race detector, longer fuzzing. Run it before a release.
+# once, a year of commits, a second version of MariaDB, the race detector, longer fuzzing. Run it before a release.
 full: test lint
 	@test/setup full
 	@$(MAKE) crashtest long
-	@source test/env && CI=true FIRTH_LONG=$(LONG) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 60m ./test/server ./test/warehouse ./internal/warehouse/mysql
+	@source test/env && CI=true FIRTH_LONG=$(LONG) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 60m ./test/server ./test/warehouse
+	@source test/env && CI=true FIRTH_TEST_MARIADB=10.11 $(GO) test -count=1 -timeout 60m ./internal/warehouse/mysql
 	@source test/env && CI=true FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -race -short -timeout 60m ./internal/...
 	@build/fuzz 30s
 
