@@ -168,6 +168,11 @@ func TestAServerThatStaysDownIsTriedOnceMore(t *testing.T) {
 		if !slices.Contains(v.seen, warehouse.RunFailure) {
 			t.Errorf("runs were %v", v.seen)
 		}
+		for _, run := range v.runs {
+			if run.State == warehouse.RunFailure && slices.ContainsFunc(run.Notices, func(n string) bool { return strings.HasPrefix(n, "prepare ") }) {
+				t.Errorf("a run that loaded nothing says how long that took: %q", run.Notices)
+			}
+		}
 	})
 }
 
