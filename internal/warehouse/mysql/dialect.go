@@ -175,13 +175,22 @@ func inexact(column string) string {
 }
 
 // listInexact copies those integers of a column into the discards that no double is equal to, once; now is a literal.
-func listInexact(schema, name, column string, now string) string {
-	c := "t." + quote(column)
+// rowID and receivedAt say whether the table has those columns.
+func listInexact(schema, name, column string, rowID, receivedAt bool, now, collation string) string {
+	text := func(expr string) string { return "CONVERT(" + expr + " USING utf8mb4) COLLATE " + collation }
+	c, id, at := "t."+quote(column), "NULL", "NULL"
+	same := "d.row_id IS NULL AND d.value = " + text(c)
+	if rowID {
+		id, same = "t.id", "d.row_id = "+text("t.id")
+	}
+	if receivedAt {
+		at = "t.received_at"
+	}
 	return "INSERT INTO " + qualified(schema, warehouse.Discards) +
 		" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at)" +
 		" SELECT " + literal(name) + ", " + literal(column) + ", CAST(" + c + " AS CHAR), 'integer', 'float', " + literal(warehouse.ReasonInexact) +
-		", t.id, t.received_at, " + now + " FROM " + qualified(schema, name) + " t WHERE " + inexact(c) +
-		" AND NOT EXISTS (SELECT 1 FROM " + qualified(schema, warehouse.Discards) + " d WHERE d.row_id = t.id AND d.table_name = " + literal(name) +
+		", " + id + ", " + at + ", " + now + " FROM " + qualified(schema, name) + " t WHERE " + inexact(c) +
+		" AND NOT EXISTS (SELECT 1 FROM " + qualified(schema, warehouse.Discards) + " d WHERE " + same + " AND d.table_name = " + literal(name) +
 		" AND d.column_name = " + literal(column) + " AND d.reason = " + literal(warehouse.ReasonInexact) + ")"
 }
 

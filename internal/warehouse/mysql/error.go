@@ -17,6 +17,7 @@ import (
 
 	engine "github.com/go-sql-driver/mysql"
 
+	"firth/internal/table"
 	"firth/internal/warehouse"
 )
 
@@ -25,12 +26,14 @@ const (
 	errCannotCreate      = 1005 // MariaDB: with the operating system's or the engine's number in the text
 	errDiskFull          = 1021
 	errWriteFile         = 1026
+	errChanged           = 1020 // MariaDB: a row that is to be locked changed since the transaction began
 	errTooManyConns      = 1040
 	errDatabaseDenied    = 1044
 	errAccessDenied      = 1045
 	errUnknownDatabase   = 1049
 	errTableExists       = 1050
 	errShutdown          = 1053
+	errNoThread          = 1094
 	errUnknownColumn     = 1054
 	errKeyExists         = 1061
 	errKeyTooLong        = 1071
@@ -128,7 +131,7 @@ func kindOf(err error) warehouse.Kind {
 		return warehouse.ReadOnly
 	case errDiskFull, errDiskFull2, errTableFull:
 		return warehouse.DiskFull
-	case errLockTimeout, errDeadlock, errTableChanged, errStatementTimeout:
+	case errLockTimeout, errDeadlock, errChanged, errTableChanged, errStatementTimeout:
 		return warehouse.Busy
 	case errNeedsTLS:
 		return warehouse.NeedsTLS
@@ -345,17 +348,53 @@ func (l login) otherHint(err error) string {
 		return "a trigger keeps the table in its place: SHOW TRIGGERS, DROP TRIGGER ..., and make it again when the rebuild is done"
 	case errPacketTooLarge:
 		return "SET GLOBAL max_allowed_packet = 67108864"
-	case errDuplicate:
-		return "a unique key of the table takes ids for equal that are not: give its column a binary collation (ALTER TABLE ... MODIFY id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin), or drop the key"
-	case errNotNull, errNoDefault:
-		return "let the column be empty: ALTER TABLE ... MODIFY " + quote(textBetween(err.Error(), "'", "'", "column")) + " ... NULL"
-	case errConstraint, errConstraint2:
-		return "drop the constraint that the message names, or let it pass what comes: ALTER TABLE ... DROP CONSTRAINT " + quote(textBetween(err.Error(), "`", "`", "name"))
+	case errDuplicate, errNotNull, errNoDefault, errConstraint, errConstraint2:
+		return refusedHint(err)
 	}
 	if secureOnlyText.MatchString(err.Error()) {
 		return "add ?tls=true to the url"
 	}
 	return ""
+}
+
+// inTable is an error of writing to a table.
+type inTable struct {
+	schema   string
+	relation *relation
+	error
+}
+
+func (e *inTable) Unwrap() error { return e.error }
+
+// refusedHint is for rows that a key, a condition or a column of somebody else's table refuses.
+func refusedHint(err error) string {
+	var in *inTable
+	var e *engine.MySQLError
+	if !errors.As(err, &in) || !errors.As(err, &e) {
+		return "a key, a condition or a column of a table refuses rows: the message names it"
+	}
+	name := qualified(in.schema, in.relation.name)
+	switch e.Number {
+	case errDuplicate:
+		if id := in.relation.find("id"); id != nil && id.typ == table.String {
+			return "a unique key of the table takes texts for equal that are not; where it is that of the id: " +
+				modifyColumn(in.schema, in.relation.name, id.name, "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", id.nullable) + "; else drop it: SHOW INDEX FROM " + name
+		}
+	case errNotNull, errNoDefault:
+		if c := in.relation.find(textBetween(e.Message, "'", "'", "")); c != nil {
+			return "let the column be empty: " + modifyColumn(in.schema, in.relation.name, c.name, c.definition(), true)
+		}
+	case errConstraint, errConstraint2:
+		c := textBetween(strings.ReplaceAll(e.Message, "'", "`"), "`", "`", "")
+		// MariaDB has no name for a column's own condition, which goes when the column is said anew.
+		if of := in.relation.find(strings.TrimPrefix(c, in.relation.name+".")); of != nil && strings.Contains(c, ".") {
+			return "a condition of the column refuses rows: " + modifyColumn(in.schema, in.relation.name, of.name, of.definition(), of.nullable)
+		}
+		if c != "" {
+			return "a condition of the table refuses rows: ALTER TABLE " + name + " DROP CONSTRAINT " + quote(c)
+		}
+	}
+	return "a key, a condition or a column of " + name + " refuses rows: SHOW CREATE TABLE " + name
 }
 
 // textBetween is the first text between two others, or a substitute.

@@ -211,6 +211,7 @@ func (l *loading) adopt(ctx context.Context, r *relation, c *change) (int64, err
 		if err := l.session.QueryRowContext(ctx, tagged("SELECT max("+quote(at.name)+") FROM "+target)).Scan(&latest); err != nil {
 			return 0, fmt.Errorf("latest row of %s: %w", r.name, err)
 		}
+		through = maxTime // where no row says when it was received
 		if latest.Valid {
 			// The rows may have come later by what the column does not tell.
 			through = min(latest.Time.UnixMicro()+at.step()-1, maxTime)
@@ -294,10 +295,7 @@ func (l *loading) widen(ctx context.Context, name string, c *column) error {
 
 func (l *loading) listInexact(ctx context.Context, name, column string) (int64, error) {
 	r := l.tables[l.db.key(name)]
-	if r.find("id") == nil || r.find("received_at") == nil {
-		return 0, nil
-	}
-	return l.session.count(ctx, listInexact(l.batch.Schema, name, column, timeLiteral(l.now.UnixMicro())))
+	return l.session.count(ctx, listInexact(l.batch.Schema, name, column, r.find("id") != nil, r.find("received_at") != nil, timeLiteral(l.now.UnixMicro()), l.db.server.collation))
 }
 
 // recordMade marks what the plan made, and drops from the catalogue what a table that was made again lacks.

@@ -213,7 +213,7 @@ func (l *loading) planRows(ctx context.Context, set *rowSet) error {
 	if !old {
 		l.work = append(l.work, func(ctx context.Context) error {
 			if err := l.write(ctx, set, target); err != nil {
-				return fmt.Errorf("append to %s: %w", name, err)
+				return fmt.Errorf("append to %s: %w", name, &inTable{l.batch.Schema, set.relation, err})
 			}
 			l.result.Rows[name] += int64(len(set.rows))
 			return nil
@@ -230,7 +230,7 @@ func (l *loading) planRows(ctx context.Context, set *rowSet) error {
 	l.work = append(l.work, func(ctx context.Context) error {
 		n, err := l.session.count(ctx, insertMissing(target, stage, append(set.names(), set.stamps...), unless))
 		if err != nil {
-			return fmt.Errorf("append to %s: %w", name, err)
+			return fmt.Errorf("append to %s: %w", name, &inTable{l.batch.Schema, set.relation, err})
 		}
 		l.result.Rows[name] += n
 		return nil
@@ -353,7 +353,7 @@ func (l *loading) movePosition(ctx context.Context) error {
 	b := l.batch
 	through := timeLiteral(b.ReceivedThrough)
 	n, err := l.session.count(ctx, "UPDATE `_firth`.`positions` SET position = ?, loaded_at = ?, loaded_through = CASE WHEN loaded_through IS NULL OR loaded_through < "+
-		through+" THEN "+through+" ELSE loaded_through END WHERE source = ? AND log = ?", b.To, l.now, b.Source, b.Log)
+		through+" THEN "+through+" ELSE loaded_through END WHERE source = ? AND log = ? AND position = ?", b.To, l.now, b.Source, b.Log, b.From)
 	if err != nil {
 		return fmt.Errorf("move the position: %w", err)
 	}
@@ -362,6 +362,9 @@ func (l *loading) movePosition(ctx context.Context) error {
 	}
 	err = l.session.exec(ctx, "INSERT INTO `_firth`.`positions` (source, log, position, loaded_through, loaded_at) VALUES (?, ?, ?, ?, ?)",
 		b.Source, b.Log, b.To, instant(b.ReceivedThrough), l.now)
+	if number(err) == errDuplicate { // somebody else loaded the first batch of the journal at the same time
+		return &warehouse.Error{Op: "load", Object: b.Source, Kind: warehouse.Moved, Err: fmt.Errorf("the position of journal %s was moved by another loader", b.Log)}
+	}
 	if err != nil {
 		return fmt.Errorf("set the position: %w", err)
 	}

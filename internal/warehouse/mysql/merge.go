@@ -36,11 +36,11 @@ func (l *loading) merge(ctx context.Context, set *rowSet, stage string, anew boo
 	names := append(set.names(), set.stamps...)
 	if update := updateFromStage(target, stage, names, anew); update != "" {
 		if err := l.session.exec(ctx, update); err != nil {
-			return fmt.Errorf("update %s: %w", set.relation.name, err)
+			return fmt.Errorf("update %s: %w", set.relation.name, &inTable{l.batch.Schema, set.relation, err})
 		}
 	}
 	if err := l.session.exec(ctx, insertMissing(target, stage, names, "")); err != nil {
-		return fmt.Errorf("insert into %s: %w", set.relation.name, err)
+		return fmt.Errorf("insert into %s: %w", set.relation.name, &inTable{l.batch.Schema, set.relation, err})
 	}
 	l.result.Rows[set.batch.Name] += int64(len(set.rows))
 	return nil

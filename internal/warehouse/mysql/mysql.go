@@ -20,6 +20,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -137,6 +138,10 @@ func (c connector) begin(ctx context.Context) (driver.Conn, error) {
 	execer, ok := conn.(driver.ExecerContext)
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("unexpected driver connection %T", conn), conn.Close())
+	}
+	// Whatever the server's default: a dirty read would take a position for moved which is not.
+	if _, err = execer.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", nil); err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
 	// A table whose rows might be too long can be made and used: rows are kept short enough, value by value.
 	_, err = execer.ExecContext(ctx, "SET SESSION innodb_strict_mode = OFF", nil)
@@ -314,13 +319,34 @@ func ignoreLost(err error) error {
 	return err
 }
 
+// stopWithin bounds how long a given-up statement is asked to end.
+const stopWithin = 5 * time.Second
+
+// stop ends a session whose context ended: the driver hangs up, which the server sees when its statement is through and not before, and
+// until then it holds its locks.
+func (d *DB) stop(ctx context.Context, id uint64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	if _, err := d.sql.ExecContext(ctx, tagged("KILL "+strconv.FormatUint(id, 10))); err != nil && number(err) != errNoThread {
+		d.log.WarnContext(ctx, "a statement that was given up may go on for a while on the server", "warehouse", d.login.place(), "error", err)
+	}
+}
+
 // withSession hands fn a connection. One on which something failed is closed, and with it its transaction and temporary tables.
 func (d *DB) withSession(ctx context.Context, fn func(session) error) error {
 	conn, err := d.sql.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	if err = fn(session{conn}); err != nil {
+	s := session{conn}
+	var id uint64
+	if err = s.QueryRowContext(ctx, tagged("SELECT CONNECTION_ID()")).Scan(&id); err == nil {
+		err = fn(s)
+	}
+	if err != nil && ctx.Err() != nil && id > 0 {
+		d.stop(ctx, id)
+	}
+	if err != nil {
 		// Whatever Raw returns is the marker given to it.
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	}

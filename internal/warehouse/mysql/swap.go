@@ -44,7 +44,7 @@ func (d *DB) Swap(ctx context.Context, s *warehouse.Swap) (*warehouse.Result, er
 			return err
 		}
 		w := &swapping{db: d, session: session, swap: s}
-		return w.run(ctx, result)
+		return d.alone(ctx, session, func() error { return w.run(ctx, result) })
 	})
 	if err != nil {
 		return nil, d.fail("swap", s.Source, err)
@@ -148,8 +148,44 @@ func (d *DB) settled(ctx context.Context, s session) error {
 	return d.finishSwaps(ctx, s)
 }
 
+// swapLock is the name of the lock that is held while a swap is under way or settled.
+const swapLock = "_firth.swap"
+
+// alone runs fn while no other program swaps tables on the server: what is written down of a swap that goes on is nobody else's to end.
+func (d *DB) alone(ctx context.Context, s session, fn func() error) error {
+	var got sql.NullBool
+	if err := s.QueryRowContext(ctx, tagged("SELECT GET_LOCK(?, ?)"), swapLock, lockSeconds).Scan(&got); err != nil {
+		return fmt.Errorf("wait for others that swap: %w", err)
+	}
+	if !got.Bool {
+		return &warehouse.Error{
+			Op: "swap", Object: d.login.place(), Kind: warehouse.Busy, Err: errors.New("another program puts rebuilt tables in their place"),
+			Hint: "it is tried again; who it is: SELECT * FROM information_schema.processlist WHERE id = IS_USED_LOCK('" + swapLock + "')",
+		}
+	}
+	err := fn()
+	// A session that failed is closed, and the lock goes with it.
+	if err == nil {
+		err = s.exec(ctx, "DO RELEASE_LOCK(?)", swapLock)
+	}
+	return err
+}
+
 // finishSwaps ends or undoes what was cut off.
 func (d *DB) finishSwaps(ctx context.Context, s session) error {
+	var found bool
+	if err := s.QueryRowContext(ctx, tagged("SELECT EXISTS (SELECT 1 FROM `_firth`.`swaps`)")).Scan(&found); err != nil {
+		return fmt.Errorf("look for swaps: %w", err)
+	}
+	if !found {
+		d.unfinished = false
+		return nil
+	}
+	return d.alone(ctx, s, func() error { return d.finishAll(ctx, s) })
+}
+
+// finishAll does so once nobody else can be at it.
+func (d *DB) finishAll(ctx context.Context, s session) error {
 	var found []*swapping
 	err := s.each(ctx, "SELECT source, schema_name, rebuild_source, rebuild_schema, tables FROM `_firth`.`swaps`", nil, func(rows *sql.Rows) error {
 		w := &swapping{db: d, session: s, swap: &warehouse.Swap{}}
