@@ -80,7 +80,7 @@ func TestAlerts(t *testing.T) {
 	send(t, s, show("d2", "ada", "main", "2026-03-01T00:00:00.000Z"))
 	tells := func(want ...string) {
 		t.Helper()
-		s.Eventually(patience, fmt.Sprintf("the web hook to be told %q", want), func() error {
+		s.Eventually(3*patience, fmt.Sprintf("the web hook to be told %q", want), func() error {
 			if got := h.got(); len(got) < len(want) {
 				return fmt.Errorf("%+v", got)
 			}
