@@ -51,8 +51,17 @@ func (w pgWire) Exec(ctx context.Context, statement string) (*reply, error) {
 	return out, nil
 }
 
-func (w pgWire) Close(ctx context.Context) error { return w.conn.Close(ctx) }
-func (w pgWire) Closed() bool                    { return w.conn.IsClosed() }
+// Close ends the connection. Of a statement that was given up, the driver tells the server to stop; a process that ends before would
+// leave it running there.
+func (w pgWire) Close(ctx context.Context) error {
+	err := w.conn.Close(ctx)
+	select {
+	case <-w.conn.CleanupDone():
+	case <-ctx.Done():
+	}
+	return err
+}
+func (w pgWire) Closed() bool { return w.conn.IsClosed() }
 
 // defaultPort is Redshift's.
 const defaultPort = "5439"
@@ -93,12 +102,13 @@ func address(raw string, o Options) (*pgconn.Config, error) {
 
 // secretsOf lists the password of an address, as it is and as it is written there.
 func secretsOf(u *url.URL) secrets {
-	password, ok := u.User.Password()
-	if !ok {
-		return nil
+	q := u.Query()
+	out := append(secrets(q["password"]), q["sslpassword"]...)
+	if password, ok := u.User.Password(); ok {
+		_, escaped, _ := strings.Cut(u.User.String(), ":")
+		out = append(out, password, escaped)
 	}
-	_, escaped, _ := strings.Cut(u.User.String(), ":")
-	return secrets{password, escaped}
+	return out
 }
 
 // dial connects and sets up the session.

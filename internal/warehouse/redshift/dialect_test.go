@@ -256,7 +256,7 @@ func TestForeignColumns(t *testing.T) {
 		t.Errorf("rows differ (-want +got):\n%s", diff)
 	}
 	reasons := p.query("SELECT string_agg(concat_ws(' ', row_id, column_name, reason), ', ' ORDER BY row_id, column_name) FROM production.firth_discards")
-	want := "id-000000 day column_type, id-000001 d does_not_fit, id-000001 f does_not_fit, id-000001 n out_of_range, id-000001 s too_long, id-000002 d does_not_fit, id-000002 f does_not_fit, id-000002 s does_not_fit"
+	want := "id-000000 day foreign_column_type, id-000001 d does_not_fit, id-000001 f does_not_fit, id-000001 n out_of_range, id-000001 s too_long, id-000002 d does_not_fit, id-000002 f does_not_fit, id-000002 s does_not_fit"
 	if reasons != want {
 		t.Errorf("discards are\n%s, want\n%s", reasons, want)
 	}

@@ -40,6 +40,9 @@ func (d *DB) fail(op, name string, err error) error {
 	err = d.secrets.scrub(err)
 	var known *warehouse.Error
 	if errors.As(err, &known) {
+		if known.Op == op && known.Object == name {
+			return err // it says so already
+		}
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
 	e := &warehouse.Error{Op: op, Object: name, Err: err}

@@ -313,3 +313,54 @@ func TestTwoLoaders(t *testing.T) {
 	p.exactly(60)
 	p.noParts()
 }
+
+// TestRebuildKeepsWhatWasThere swaps a table that was taken over: rows of before stay, and what they lose with a column that is made again
+// is listed.
+func TestRebuildKeepsWhatWasThere(t *testing.T) {
+	p := newPlace(t)
+	p.do("CREATE SCHEMA production", "CREATE TABLE production.clicks (id varchar(64), received_at timestamp, n varchar(8), theirs int)",
+		"INSERT INTO production.clicks VALUES ('old', '2020-01-01', 'seven', 1), (NULL, NULL, NULL, 2)")
+	d := p.open(Options{})
+	b := batchOf(0, 10)
+	b.Tables, b.Upserts, b.Discards = b.Tables[:1], nil, nil
+	b.Tables[0].Columns[4].Type = table.String
+	for i := range b.Tables[0].Rows {
+		b.Tables[0].Rows[i].Cells[3].Value = table.Text("7")
+	}
+	mustLoad(t, d, b)
+	again := batchOf(0, 10)
+	again.Tables, again.Upserts, again.Discards = again.Tables[:1], nil, nil
+	again.Source, again.Schema = "production#rebuild", "_firth_rebuild_production"
+	mustLoad(t, d, again)
+	swap := &warehouse.Swap{Source: "production", Schema: "production", RebuildSource: again.Source, RebuildSchema: again.Schema, Tables: []string{"clicks"}}
+	if _, err := d.Swap(t.Context(), swap); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.query("SELECT concat_ws(' ', count(*), count(n), sum(n), sum(theirs), count(DISTINCT id)) FROM production.clicks"); got != "12 10 45 3 11" {
+		t.Errorf("rows, values, their sum, that of the others' and ids are %s", got)
+	}
+	if got := p.query("SELECT string_agg(concat_ws(' ', table_name, column_name, value, reason, row_id), ';') FROM production.firth_discards"); got != "clicks n seven does_not_fit old" {
+		t.Errorf("listed: %s", got)
+	}
+	if got := p.query("SELECT adopted_through FROM _firth.tables WHERE source = 'production' AND table_name = 'clicks'"); !strings.HasPrefix(got, "2020-01-01") {
+		t.Errorf("taken over through %s", got)
+	}
+}
+
+// TestSaidOnce: an error that says itself what was being done is not told so twice, and the staging store of the policies is the real one.
+func TestSaidOnce(t *testing.T) {
+	d := &DB{}
+	err := d.fail("open warehouse", "rs", &warehouse.Error{Op: "open warehouse", Object: "rs", Kind: warehouse.Newer, Err: errors.New("it is newer")})
+	if err.Error() != "open warehouse rs: it is newer" {
+		t.Error(err)
+	}
+	s, err := SetupStaged("redshift://ann:hush@db/dev", "s3://staged/firth?region=eu-central-1", nil)
+	if err != nil || !strings.Contains(s, "arn:aws:s3:::staged/firth/*") || strings.Contains(s, "<bucket>") || strings.Contains(s, "hush") {
+		t.Errorf("%v: %s", err, s)
+	}
+	for _, raw := range []string{"redshift://ann@db/dev?password=hush&sslmode=none", "redshift://ann:hush@db/dev?sslmode=hush"} {
+		if _, err := address(raw, Options{}); err == nil || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}

@@ -18,6 +18,14 @@ const passwordPlaceholder = "<password>"
 // by the policies for the staging store as a comment. The schemas of the sources may exist already; what they then need is said too.
 // The password in the URL is not shown.
 func Setup(rawURL string, schemas []string) (string, error) {
+	return SetupStaged(rawURL, "", schemas)
+}
+
+// SetupStaged is Setup with the policies of a staging address; "" leaves placeholders in them.
+func SetupStaged(rawURL, staging string, schemas []string) (string, error) {
+	if staging == "" {
+		staging = "s3://<bucket>/<prefix>"
+	}
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Host == "" || u.User.Username() == "" || strings.Trim(u.Path, "/") == "" {
 		return "", &warehouse.Error{
@@ -37,7 +45,7 @@ func Setup(rawURL string, schemas []string) (string, error) {
 		fmt.Fprintf(&b, "-- GRANT USAGE, CREATE ON SCHEMA %s TO %s;\n", quote(s), user)
 		fmt.Fprintf(&b, "-- GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA %s TO %s; and for each table: ALTER TABLE %s.<table> OWNER TO %s;\n", quote(s), user, quote(s), user)
 	}
-	firth, cluster, err := Policies("s3://<bucket>/<prefix>")
+	firth, cluster, err := Policies(staging)
 	if err != nil {
 		return "", err
 	}

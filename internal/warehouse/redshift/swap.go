@@ -119,7 +119,7 @@ func (w *swapping) table(ctx context.Context, key string) error {
 		if kept, err = w.keep(ctx, key); err != nil {
 			return fmt.Errorf("keep the columns that were added by hand: %w", err)
 		}
-		if err := w.db.run(ctx, "DELETE FROM "+qualified(s.Schema, name)); err != nil {
+		if err := w.clear(ctx, key); err != nil {
 			return err
 		}
 		if views, err = w.shape(ctx, rel, fresh); err != nil {
@@ -133,6 +133,54 @@ func (w *swapping) table(ctx context.Context, key string) error {
 		return err
 	}
 	return w.note(ctx, name, fresh)
+}
+
+// clear deletes the rows that those made anew take the place of. Rows of before a take-over that the lake has no calls of stay.
+func (w *swapping) clear(ctx context.Context, key string) error {
+	rel, fresh, k := w.old.relations[key], w.new.relations[key], w.old.known[key]
+	statement := "DELETE FROM " + qualified(w.swap.Schema, rel.name)
+	if k == nil || k.adoptedThrough.IsZero() || rel.find("id") == nil || fresh.find("id") == nil {
+		return w.db.run(ctx, statement)
+	}
+	statement += " WHERE id IN (SELECT id FROM " + qualified(w.swap.RebuildSchema, fresh.name) + ")"
+	if at := rel.find("received_at"); at != nil && at.kind == table.Timestamp {
+		statement += " OR received_at > " + stamp(k.adoptedThrough)
+	}
+	if err := w.db.run(ctx, statement); err != nil {
+		return err
+	}
+	r, err := w.db.exec(ctx, "SELECT count(*) FROM "+qualified(w.swap.Schema, rel.name))
+	if err != nil {
+		return err
+	}
+	if n := r.rows[0][0].String; n != "0" {
+		w.result.Notices = append(w.result.Notices, fmt.Sprintf("%s has kept %s rows that were there before it was taken over", rel.name, n))
+	}
+	return nil
+}
+
+// listLost lists what rows that stay lose with a column that is made again. It goes to the discards of the rebuild, which take the place of
+// the table's afterwards.
+func (w *swapping) listLost(ctx context.Context, rel *relation, have *column, to table.Type) error {
+	k := w.old.known[strings.ToLower(rel.name)]
+	if k == nil || k.adoptedThrough.IsZero() || w.new.relations[warehouse.Discards] == nil {
+		return nil // the table is empty
+	}
+	c, id, at := quote(have.name), "NULL", "CAST(NULL AS timestamp)"
+	if rel.find("id") != nil {
+		id = "CAST(id AS varchar(65535))"
+	}
+	if r := rel.find("received_at"); r != nil && r.physical == "timestamp" {
+		at = "received_at"
+	}
+	value := "CAST(" + c + " AS varchar(65535))"
+	if have.kind == table.Boolean {
+		value = "CASE WHEN " + c + " THEN 'true' ELSE 'false' END"
+	}
+	return w.db.run(ctx, "INSERT INTO "+qualified(w.swap.RebuildSchema, warehouse.Discards)+
+		" (table_name, column_name, value, value_type, column_type, reason, row_id, received_at, loaded_at) SELECT "+
+		strings.Join([]string{literal(rel.name), literal(have.name), value, literal(have.kind.String()), literal(to.String()), literal(warehouse.ReasonNoFit), id, at, w.now}, ", ")+
+		" FROM "+qualified(w.swap.Schema, rel.name)+" WHERE "+c+" IS NOT NULL")
 }
 
 const keptRows = "firth_kept"
@@ -180,6 +228,9 @@ func (w *swapping) shape(ctx context.Context, rel, fresh *relation) (views []vie
 				return nil, err
 			}
 			views = append(views, aside...)
+			if err := w.listLost(ctx, rel, have, c.kind); err != nil {
+				return nil, fmt.Errorf("column %s: %w", c.name, err)
+			}
 			if err := w.db.run(ctx, dropColumn(schema, rel.name, have.name)); err != nil {
 				return nil, fmt.Errorf("column %s: %w", c.name, err)
 			}
@@ -244,13 +295,17 @@ func (w *swapping) note(ctx context.Context, name string, fresh *relation) error
 		return "source = " + literal(source) + " AND schema_name = " + literal(schema) + " AND lower(table_name) = " + literal(strings.ToLower(name))
 	}
 	place := literal(s.Source) + ", " + literal(s.Schema) + ", " + literal(name)
+	adopted := "NULL"
+	if k := w.old.known[strings.ToLower(name)]; k != nil && !k.adoptedThrough.IsZero() {
+		adopted = stamp(k.adoptedThrough)
+	}
 	return w.db.run(ctx,
 		"DELETE FROM _firth.columns WHERE "+at(s.Source, s.Schema)+" AND lower(column_name) IN ("+literals(names)+")",
 		"UPDATE _firth.columns SET ordinal = ordinal + "+strconv.Itoa(maxColumns)+" WHERE "+at(s.Source, s.Schema),
 		"INSERT INTO _firth.columns (source, schema_name, table_name, column_name, type, path, first_seen, ordinal) SELECT "+place+
 			", column_name, type, path, first_seen, ordinal FROM _firth.columns WHERE "+at(s.RebuildSource, s.RebuildSchema),
 		"DELETE FROM _firth.tables WHERE "+at(s.Source, s.Schema),
-		"INSERT INTO _firth.tables (source, schema_name, table_name, first_seen) VALUES ("+place+", "+w.now+")")
+		"INSERT INTO _firth.tables (source, schema_name, table_name, first_seen, adopted_through) VALUES ("+place+", "+w.now+", "+adopted+")")
 }
 
 // discards exchanges the discards of the swapped tables.

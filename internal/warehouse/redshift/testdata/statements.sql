@@ -257,7 +257,7 @@ DELETE FROM _firth.columns WHERE source = 'production' AND schema_name = 'produc
 UPDATE _firth.columns SET ordinal = ordinal + 1600 WHERE source = 'production' AND schema_name = 'production' AND lower(table_name) = 'clicks';
 INSERT INTO _firth.columns (source, schema_name, table_name, column_name, type, path, first_seen, ordinal) SELECT 'production', 'production', 'clicks', column_name, type, path, first_seen, ordinal FROM _firth.columns WHERE source = 'production#rebuild' AND schema_name = '_firth_rebuild_production' AND lower(table_name) = 'clicks';
 DELETE FROM _firth.tables WHERE source = 'production' AND schema_name = 'production' AND lower(table_name) = 'clicks';
-INSERT INTO _firth.tables (source, schema_name, table_name, first_seen) VALUES ('production', 'production', 'clicks', CAST('2026-01-02 03:04:05.678901' AS timestamp));
+INSERT INTO _firth.tables (source, schema_name, table_name, first_seen, adopted_through) VALUES ('production', 'production', 'clicks', CAST('2026-01-02 03:04:05.678901' AS timestamp), NULL);
 DELETE FROM "production"."firth_discards" WHERE lower(table_name) IN ('clicks');
 INSERT INTO "production"."firth_discards" ("table_name", "column_name", "value", "value_type", "column_type", "reason", "row_id", "received_at", "loaded_at") SELECT "table_name", "column_name", "value", "value_type", "column_type", "reason", "row_id", "received_at", "loaded_at" FROM "_firth_rebuild_production"."firth_discards" WHERE lower(table_name) IN ('clicks');
 DELETE FROM _firth.columns WHERE source = 'production#rebuild';
