@@ -60,11 +60,13 @@ func (l *loading) adoptedThrough(ctx context.Context, c *change) (*time.Time, bo
 		var micros *int64
 		// As a number, because infinite timestamps are none.
 		err := l.db.conn.QueryRow(ctx, "SELECT (extract(epoch FROM CASE WHEN max(received_at) IS NOT NULL THEN greatest(least(max(received_at), '9999-01-01'::timestamptz), '0001-01-01'::timestamptz) END) * 1000000)::bigint FROM "+name).Scan(&micros)
-		if err != nil || micros == nil {
+		if err != nil {
 			return nil, true, err
 		}
-		at := time.UnixMicro(*micros).UTC()
-		return &at, true, nil
+		if micros != nil {
+			at := time.UnixMicro(*micros).UTC()
+			return &at, true, nil
+		}
 	}
 	var rows bool
 	if err := l.db.conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+name+")").Scan(&rows); err != nil || !rows {

@@ -159,3 +159,15 @@ func TestRebuildKeepsWhatWasThere(t *testing.T) {
 		`(a,0.1,"double precision")`, `(b,,"double precision")`, `(id-0,1.5,"double precision")`, `(,3,"double precision")`)
 	want(t, ask(t, own, "SELECT table_name, column_name, value, reason, row_id FROM production.firth_discards"), "(clicks,amount,0.1234567890123456789,does_not_fit,b)")
 }
+
+// TestRowsWithoutTimeOfReceipt takes over a table whose rows do not say when they were received: none is doubled.
+func TestRowsWithoutTimeOfReceipt(t *testing.T) {
+	t.Parallel()
+	url, _ := server.Postgres(t, "15").Loader()
+	db := open(t, url, postgres.Options{})
+	own := connect(t, url)
+	run(t, own, "CREATE SCHEMA production", "CREATE TABLE production.clicks (id text, received_at timestamptz)", "INSERT INTO production.clicks VALUES ('id-0', NULL)")
+	load(t, db, texts(0))
+	load(t, db, texts(1))
+	want(t, ask(t, own, "SELECT count(*), count(DISTINCT id) FROM production.clicks"), "(2,2)")
+}
