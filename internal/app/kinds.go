@@ -43,7 +43,9 @@ func serverKinds() map[string]serverKind {
 			check: func(ctx context.Context, r *remote) []warehouse.Finding {
 				return redshift.Check(ctx, string(r.URL), r.redshift(), r.schemas)
 			},
-			setup: func(r *remote) (string, error) { return redshift.SetupStaged(string(r.URL), string(r.Staging), r.schemas) },
+			setup: func(r *remote) (string, error) {
+				return redshift.SetupStaged(string(r.URL), string(r.Staging), r.schemas)
+			},
 		},
 	}
 }
