@@ -20,7 +20,8 @@ import (
 // use by several goroutines.
 type runHistory struct {
 	log *slog.Logger
-	// told gets every run that has ended, once for each time it is recorded so.
+	// told gets every run that has ended, once for each time it is recorded so; and one that goes on and has rows in, as a success:
+	// loads that follow closely are one run, and what was wrong before it is well.
 	told func(warehouse.Run)
 
 	flushing sync.Mutex // held while entries are written, so that they are written in order
@@ -65,8 +66,13 @@ func (h *runHistory) RecordRun(_ context.Context, r *warehouse.Run) error {
 	}
 	h.mu.Unlock()
 	h.signal()
-	if h.told != nil && run.State != warehouse.RunRunning {
-		h.told(*copyRun(r))
+	if told := copyRun(r); h.told != nil {
+		if told.State == warehouse.RunRunning && told.Rows > 0 {
+			told.State = warehouse.RunSuccess
+		}
+		if told.State != warehouse.RunRunning {
+			h.told(*told)
+		}
 	}
 	return nil
 }

@@ -52,6 +52,8 @@ func (d *DB) load(ctx context.Context, op string, b *warehouse.Batch, run func(*
 		if err := run(l, ctx); err != nil {
 			return &inSchema{l.schema, err}
 		}
+		result.Notices = append(d.notices[l.schema], result.Notices...)
+		delete(d.notices, l.schema)
 		return nil
 	})
 	if err != nil {
@@ -353,9 +355,7 @@ func (d *DB) Prepare(ctx context.Context, source, schema string, tables []*table
 			}
 		}
 		err = l.settle(ctx, func(context.Context, state) error { return nil })
-		for _, n := range l.result.Notices {
-			d.options.Log.Info(n, "warehouse", d.options.Name, "source", source)
-		}
+		d.notices[l.schema] = append(d.notices[l.schema], l.result.Notices...)
 		return err
 	})
 }

@@ -80,6 +80,7 @@ type DB struct {
 	closed bool
 	// guessed are the tables that loads locked last, by schema: what saves a look at the catalogue before the lock.
 	guessed map[string]map[string]int64
+	notices map[string][]string // of preparations, by schema: for the result of the next load
 }
 
 var errClosed = errors.New("the warehouse is closed")
@@ -91,7 +92,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{config: config, options: o.withDefaults(), guessed: map[string]map[string]int64{}}
+	d := &DB{config: config, options: o.withDefaults(), guessed: map[string]map[string]int64{}, notices: map[string][]string{}}
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
 	if err := d.connect(ctx); err != nil {
