@@ -3,6 +3,7 @@
 package warehouse
 
 import (
+	"fmt"
 	"time"
 
 	"firth/internal/event"
@@ -36,6 +37,36 @@ type Batch struct {
 	Discards []event.Discard
 	// Notices are for the run's row; the warehouse has no use for them.
 	Notices []string
+}
+
+// DiscardColumns are the columns of firth_discards, in order.
+func DiscardColumns() []table.Column {
+	return []table.Column{
+		{Name: "table_name", Type: table.String},
+		{Name: "column_name", Type: table.String},
+		{Name: "value", Type: table.String},
+		{Name: "value_type", Type: table.String},
+		{Name: "column_type", Type: table.String},
+		{Name: "reason", Type: table.String},
+		{Name: "row_id", Type: table.String},
+		{Name: "received_at", Type: table.Timestamp},
+		{Name: "loaded_at", Type: table.Timestamp},
+	}
+}
+
+// In reports whether a warehouse that is at an offset of the batch's journal has the batch already. The error, of kind Moved, says that
+// the batch does not begin there.
+func (b *Batch) In(at uint64) (bool, error) {
+	if at >= b.To {
+		return true, nil
+	}
+	if at != b.From {
+		return false, &Error{
+			Op: "load", Object: b.Source, Kind: Moved,
+			Err: fmt.Errorf("the warehouse is at offset %d of journal %s, the batch begins at %d", at, b.Log, b.From),
+		}
+	}
+	return false, nil
 }
 
 // Result says what a load did.

@@ -94,19 +94,6 @@ func listInexact(schema, name, column string) string {
 		" WHERE (" + c + " > 9007199254740992 OR " + c + " < -9007199254740992) AND " + c + "::DOUBLE::HUGEINT <> " + c
 }
 
-// discardColumns are the columns of firth_discards, in order.
-var discardColumns = []table.Column{
-	{Name: "table_name", Type: table.String},
-	{Name: "column_name", Type: table.String},
-	{Name: "value", Type: table.String},
-	{Name: "value_type", Type: table.String},
-	{Name: "column_type", Type: table.String},
-	{Name: "reason", Type: table.String},
-	{Name: "row_id", Type: table.String},
-	{Name: "received_at", Type: table.Timestamp},
-	{Name: "loaded_at", Type: table.Timestamp},
-}
-
 // mergeRows upserts the rows of the relation appended_data by the first of the columns: what is NULL there leaves what is
 // stored, received_at only grows.
 func mergeRows(schema, name string, columns []string) string {
@@ -142,7 +129,7 @@ func appendMissing(schema, name string, columns []string) string {
 func appendMissingDiscards(schema string, columns []string) string {
 	list := quoted(columns)
 	var same []string
-	for _, c := range discardColumns {
+	for _, c := range warehouse.DiscardColumns() {
 		if c.Type == table.String {
 			same = append(same, "t."+quote(c.Name)+" IS NOT DISTINCT FROM s."+quote(c.Name))
 		}
@@ -225,7 +212,7 @@ func swapTable(schema, rebuildSchema, name string, columns []table.Column, extra
 // swapDiscards puts the discards of a rebuilt table in the place of those of the old one.
 func swapDiscards(schema, rebuildSchema, name string) []string {
 	var columns []string
-	for _, c := range discardColumns {
+	for _, c := range warehouse.DiscardColumns() {
 		columns = append(columns, c.Name)
 	}
 	return []string{

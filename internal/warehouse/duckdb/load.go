@@ -149,18 +149,10 @@ func (l *loading) write(ctx context.Context) error {
 func (l *loading) checkPosition(ctx context.Context) (bool, error) {
 	var at uint64
 	err := l.db.writer.QueryRowContext(ctx, "SELECT position FROM _firth.positions WHERE source = $1 AND log = $2", l.batch.Source, l.batch.Log).Scan(&at)
-	switch {
-	case err != nil && !errors.Is(err, sql.ErrNoRows):
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, fmt.Errorf("read the position: %w", err)
-	case at >= l.batch.To:
-		return true, nil
-	case at != l.batch.From:
-		return false, &warehouse.Error{
-			Op: "load", Object: l.batch.Source, Kind: warehouse.Moved,
-			Err: fmt.Errorf("the warehouse is at offset %d of journal %s, the batch begins at %d", at, l.batch.Log, l.batch.From),
-		}
 	}
-	return false, nil
+	return l.batch.In(at)
 }
 
 func (l *loading) movePosition(ctx context.Context) error {
@@ -208,7 +200,7 @@ func (l *loading) prepare(ctx context.Context) error {
 	if l.tables[warehouse.Discards] != nil {
 		return nil
 	}
-	return l.create(ctx, warehouse.Discards, discardColumns)
+	return l.create(ctx, warehouse.Discards, warehouse.DiscardColumns())
 }
 
 func (l *loading) readTables(ctx context.Context) (tables, error) {

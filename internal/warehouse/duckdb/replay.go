@@ -139,7 +139,7 @@ func (l *loading) recompute(ctx context.Context, t *table.Batch) error {
 // missingDiscards appends the discards of the batch, and those of its rows, that are not listed yet.
 func (l *loading) missingDiscards(ctx context.Context) error {
 	seen := map[event.Discard]bool{}
-	b := &table.Batch{Name: warehouse.Discards, Columns: discardColumns}
+	b := &table.Batch{Name: warehouse.Discards, Columns: warehouse.DiscardColumns()}
 	for _, d := range l.discards() {
 		if seen[d] {
 			continue

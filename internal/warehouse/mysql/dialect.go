@@ -194,19 +194,6 @@ func listInexact(schema, name, column string, rowID, receivedAt bool, now, colla
 		" AND d.column_name = " + literal(column) + " AND d.reason = " + literal(warehouse.ReasonInexact) + ")"
 }
 
-// discardColumns are the columns of firth_discards, in order.
-var discardColumns = []table.Column{
-	{Name: "table_name", Type: table.String},
-	{Name: "column_name", Type: table.String},
-	{Name: "value", Type: table.String},
-	{Name: "value_type", Type: table.String},
-	{Name: "column_type", Type: table.String},
-	{Name: "reason", Type: table.String},
-	{Name: "row_id", Type: table.String},
-	{Name: "received_at", Type: table.Timestamp},
-	{Name: "loaded_at", Type: table.Timestamp},
-}
-
 // createStage makes a temporary table of columns that are typed like those of the table the rows go to, with an index on the first.
 func createStage(stage string, columns []*column) string {
 	list := make([]string, len(columns))

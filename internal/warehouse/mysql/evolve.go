@@ -56,7 +56,7 @@ func (l *loading) evolve(ctx context.Context) error {
 // plan compares the batch with what is there.
 func (l *loading) plan() ([]*change, error) {
 	var plan []*change
-	discards := &table.Batch{Name: warehouse.Discards, Columns: discardColumns}
+	discards := &table.Batch{Name: warehouse.Discards, Columns: warehouse.DiscardColumns()}
 	for i, t := range append(append([]*table.Batch{discards}, l.batch.Tables...), l.batch.Upserts...) {
 		c, err := l.planTable(t)
 		if err != nil {

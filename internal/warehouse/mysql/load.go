@@ -335,18 +335,10 @@ func (l *loading) planDiscards(ctx context.Context) error {
 func (l *loading) checkPosition(ctx context.Context, lock string) (bool, error) {
 	var at uint64
 	err := l.session.QueryRowContext(ctx, tagged("SELECT position FROM `_firth`.`positions` WHERE source = ? AND log = ?"+lock), l.batch.Source, l.batch.Log).Scan(&at)
-	switch {
-	case err != nil && !errors.Is(err, sql.ErrNoRows):
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, fmt.Errorf("read the position: %w", err)
-	case at >= l.batch.To:
-		return true, nil
-	case at != l.batch.From:
-		return false, &warehouse.Error{
-			Op: "load", Object: l.batch.Source, Kind: warehouse.Moved,
-			Err: fmt.Errorf("the warehouse is at offset %d of journal %s, the batch begins at %d", at, l.batch.Log, l.batch.From),
-		}
 	}
-	return false, nil
+	return l.batch.In(at)
 }
 
 func (l *loading) movePosition(ctx context.Context) error {

@@ -214,7 +214,7 @@ func readable(s string) string {
 
 // discardRows makes a batch of discards.
 func discardRows(list []event.Discard) *table.Batch {
-	t := &table.Batch{Name: warehouse.Discards, Columns: discardColumns}
+	t := &table.Batch{Name: warehouse.Discards, Columns: warehouse.DiscardColumns()}
 	for _, d := range list {
 		texts := []string{d.TableName, d.ColumnName, d.Value, d.ValueType, d.ColumnType, d.Reason, d.RowID}
 		row := table.Row{}

@@ -133,7 +133,7 @@ func (w *swapping) prepare(ctx context.Context, result *warehouse.Result) error 
 	if err := w.session.exec(ctx, createSchema(w.swap.Schema, w.db.server.collation)); err != nil {
 		return fmt.Errorf("make the schema: %w", err)
 	}
-	statement, err := createTable(w.swap.Schema, warehouse.Discards, discardColumns, "row_id", w.db.server.collation)
+	statement, err := createTable(w.swap.Schema, warehouse.Discards, warehouse.DiscardColumns(), "row_id", w.db.server.collation)
 	if err == nil {
 		err = w.session.exec(ctx, statement)
 	}
@@ -297,8 +297,8 @@ func (w *swapping) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	columns := make([]string, len(discardColumns))
-	for i, c := range discardColumns {
+	columns := make([]string, len(warehouse.DiscardColumns()))
+	for i, c := range warehouse.DiscardColumns() {
 		columns[i] = c.Name
 	}
 	list, source, rebuild := quoteAll(columns), w.swap.Source, w.swap.RebuildSource

@@ -118,21 +118,6 @@ func listInexact(schema, name, column string, rowID, receivedAt bool) string {
 		" AND CASE WHEN " + c + "::double precision >= 9223372036854775808.0::double precision THEN true ELSE " + c + "::double precision::bigint <> " + c + " END"
 }
 
-// discardColumns are the columns of firth_discards, in order.
-func discardColumns() []table.Column {
-	return []table.Column{
-		{Name: "table_name", Type: table.String},
-		{Name: "column_name", Type: table.String},
-		{Name: "value", Type: table.String},
-		{Name: "value_type", Type: table.String},
-		{Name: "column_type", Type: table.String},
-		{Name: "reason", Type: table.String},
-		{Name: "row_id", Type: table.String},
-		{Name: "received_at", Type: table.Timestamp},
-		{Name: "loaded_at", Type: table.Timestamp},
-	}
-}
-
 // copyInto begins a binary COPY of the columns into the relation, which is quoted already.
 func copyInto(relation string, columns []string) string {
 	return "COPY " + relation + " (" + strings.Join(quoteAll(columns), ", ") + ") FROM STDIN BINARY"

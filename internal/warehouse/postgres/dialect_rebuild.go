@@ -1,6 +1,10 @@
 package postgres
 
-import "strings"
+import (
+	"strings"
+
+	"firth/internal/warehouse"
+)
 
 // The statements of replays and swaps, built as those in dialect.go.
 
@@ -13,7 +17,7 @@ func notTwice(staged, key string) string {
 // the load is no part of what they say.
 func notListed(target, staged string) string {
 	var same, twice []string
-	for _, c := range discardColumns() {
+	for _, c := range warehouse.DiscardColumns() {
 		if c.Name != "loaded_at" {
 			q := quote(c.Name)
 			same = append(same, "t."+q+" IS NOT DISTINCT FROM s."+q)

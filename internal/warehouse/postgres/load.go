@@ -98,7 +98,7 @@ func (d *DB) newLoading(b *warehouse.Batch) (*loading, error) {
 
 // discards is the table that every schema has.
 func (l *loading) discards() wanted {
-	return wanted{Batch: &table.Batch{Name: warehouse.Discards, Columns: discardColumns()}, discard: true, scanned: &scanned{minReceived: event.NoTime}}
+	return wanted{Batch: &table.Batch{Name: warehouse.Discards, Columns: warehouse.DiscardColumns()}, discard: true, scanned: &scanned{minReceived: event.NoTime}}
 }
 
 // tables are all that the load touches.

@@ -189,7 +189,7 @@ func instant(micros int64) any {
 
 // discardsBatch makes rows of firth_discards.
 func discardsBatch(list []event.Discard, now time.Time) *table.Batch {
-	t := &table.Batch{Name: warehouse.Discards, Columns: discardColumns()}
+	t := &table.Batch{Name: warehouse.Discards, Columns: warehouse.DiscardColumns()}
 	for _, d := range list {
 		var cells []table.Cell
 		for i, text := range []string{d.TableName, d.ColumnName, d.Value, d.ValueType, d.ColumnType, d.Reason, d.RowID} {

@@ -308,7 +308,7 @@ func (w *swapping) discardsOf(ctx context.Context, tables []string, old, rebuilt
 		return nil
 	}
 	if !old.exists() {
-		c := &change{name: warehouse.Discards, columns: discardColumns(), heap: true}
+		c := &change{name: warehouse.Discards, columns: warehouse.DiscardColumns(), heap: true}
 		if err := errors.Join(w.create(ctx, c), w.record(ctx, c.name, c.columns, 0)); err != nil {
 			return err
 		}
@@ -318,7 +318,7 @@ func (w *swapping) discardsOf(ctx context.Context, tables []string, old, rebuilt
 		return err
 	}
 	var columns, values []string
-	for _, c := range discardColumns() {
+	for _, c := range warehouse.DiscardColumns() {
 		columns, values = append(columns, c.Name), append(values, "s."+quote(c.Name))
 	}
 	return w.exec(ctx, insertStaged(target, from, columns, values, "s.table_name = ANY ($1)"), tables)

@@ -142,15 +142,6 @@ func listInexact(schema, name, column, now string) string {
 		" WHERE (" + c + " > 9007199254740992 OR " + c + " < -9007199254740992) AND MOD(CAST(" + c + " AS bigint), CAST(CASE" + step.String() + " ELSE 2 END AS bigint)) <> 0"
 }
 
-// discardColumns are the columns of firth_discards, in order.
-func discardColumns() []table.Column {
-	var out []table.Column
-	for _, n := range []string{"table_name", "column_name", "value", "value_type", "column_type", "reason", "row_id"} {
-		out = append(out, table.Column{Name: n, Type: table.String})
-	}
-	return append(out, table.Column{Name: "received_at", Type: table.Timestamp}, table.Column{Name: warehouse.LoadedAt, Type: table.Timestamp})
-}
-
 // stageColumn is a column of a staging table and of the parts; its name is c and its place.
 type stageColumn struct {
 	kind   table.Type
@@ -284,7 +275,7 @@ func updateRows(schema, name, stage string, list []assignment) string {
 		list[0].same("t."+quote(list[0].column), "octet_length(t."+quote(list[0].column)+")")
 }
 
-// insertNewDiscards appends staged discards that the table does not hold. The places are those of discardColumns.
+// insertNewDiscards appends staged discards that the table does not hold. The places are those of warehouse.DiscardColumns().
 func insertNewDiscards(schema, stage string, list []assignment) string {
 	var same []string
 	for i, a := range list {

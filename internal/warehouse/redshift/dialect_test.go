@@ -64,13 +64,13 @@ func TestDialect(t *testing.T) {
 	from := copySource{manifest: "s3://bucket/stage/i/l/0000.manifest", role: "arn:aws:iam::123456789012:role/firth", region: "eu-central-1", null: "null-1"}
 	withKeys := from
 	withKeys.role, withKeys.keys = "", object.Keys{ID: "AKIA", Secret: "se/cret", Token: "token"}
-	discards := assignmentsOf(t, discardColumns(), now)
+	discards := assignmentsOf(t, warehouse.DiscardColumns(), now)
 	var b strings.Builder
 	for _, s := range []struct{ name, sql string }{
 		{"create schema", createSchema(odd)},
 		{"create table", must(createTable(schema, "clicks", columns))},
 		{"create table without keys", must(createTable(schema, odd, columns[2:]))},
-		{"create the table of discards", must(createTable(schema, warehouse.Discards, discardColumns()))},
+		{"create the table of discards", must(createTable(schema, warehouse.Discards, warehouse.DiscardColumns()))},
 		{"add column", must(addColumn(schema, "clicks", columns[1]))},
 		{"add column with an odd name", must(addColumn(odd, odd, columns[5]))},
 		{"drop column", dropColumn(schema, "clicks", "n")},

@@ -310,7 +310,7 @@ const staleAfter = 2 * time.Hour
 
 // discardBatch makes a table of discards.
 func discardBatch(name string, list []event.Discard) *table.Batch {
-	b := &table.Batch{Name: name, Columns: discardColumns()}
+	b := &table.Batch{Name: name, Columns: warehouse.DiscardColumns()}
 	for _, d := range list {
 		var cells []table.Cell
 		for i, s := range []string{d.TableName, d.ColumnName, d.Value, d.ValueType, d.ColumnType, d.Reason, d.RowID} {

@@ -315,7 +315,7 @@ func (w *swapping) discards(ctx context.Context, swapped []string) error {
 		return nil
 	}
 	var columns []string
-	for _, c := range discardColumns() {
+	for _, c := range warehouse.DiscardColumns() {
 		columns = append(columns, quote(c.Name))
 	}
 	list := strings.Join(columns, ", ")
