@@ -60,7 +60,7 @@ type Reader struct {
 
 	mu      sync.Mutex
 	tables  map[string]*seen
-	checked map[string]map[string]struct{} // by folder of a table's files: those that were looked at, by path
+	checked map[string]map[string]stamp // by folder of a table's files: those that were looked at, by path
 }
 
 // seen is what a reader knows of a table.
@@ -87,7 +87,7 @@ func openReader(ctx context.Context, catalogPath string, fsys disk.FS) (*Reader,
 	}
 	return &Reader{
 		catalog: c, calls: callTable(), verifier: newVerifier(fsys),
-		tables: map[string]*seen{}, checked: map[string]map[string]struct{}{},
+		tables: map[string]*seen{}, checked: map[string]map[string]stamp{},
 	}, nil
 }
 

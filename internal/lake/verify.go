@@ -183,6 +183,14 @@ func (v *verifier) check(file io.ReaderAt, info fs.FileInfo, f *File, again bool
 	return err
 }
 
+// isBad reports whether a file was found damaged and not found whole since.
+func (v *verifier) isBad(path string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_, bad := v.bad[path]
+	return bad
+}
+
 // open opens a file that holds what was written to it.
 func (v *verifier) open(f *File) (disk.File, error) {
 	file, info, err := openData(v.fs, f)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 )
@@ -38,9 +40,9 @@ func (r *Reader) verify(f *File, pace func(int) error) error {
 
 // Check looks at the files that a view of a table is about to be made of and lists those that must not be read. All files of one
 // call belong to one table. At the first call for a table the sizes and footers are looked at, which costs two short reads a
-// file; later the files that are new are read as a whole (they have just been written and are in memory). Known files cost
-// nothing, known damage is looked at again when the file was replaced, and what [Reader.Scrub] has found meanwhile is listed
-// too. So a view is made again when the table or this list has changed.
+// file; later the files that are new are read as a whole (they have just been written and are in memory), and known ones that
+// were written to since, by their size and time. Known damage is looked at again when the file was replaced, and what
+// [Reader.Scrub] has found meanwhile is listed too. So a view is made again when the table or this list has changed.
 //
 // A missing file is listed as well: a snapshot that names it must not be answered from without it.
 func (r *Reader) Check(ctx context.Context, files []*File) []Damage {
@@ -51,14 +53,18 @@ func (r *Reader) Check(ctx context.Context, files []*File) []Damage {
 	r.mu.Lock()
 	seen, again := r.checked[folder]
 	r.mu.Unlock()
-	now := make(map[string]struct{}, len(files))
+	now := make(map[string]stamp, len(files))
 	var out []Damage
 	for _, f := range files {
 		if ctx.Err() != nil {
 			return out
 		}
-		_, known := seen[f.Path]
-		if err := r.look(f, known, again); err != nil {
+		was, known := seen[f.Path]
+		is, err := r.stamp(f)
+		if err == nil && (!known || was != is || r.verifier.isBad(f.Path)) {
+			err = r.look(f, again)
+		}
+		if err != nil {
 			var d Damage
 			if !errors.As(err, &d) {
 				d = Damage{Path: f.Path, Reason: err.Error()}
@@ -66,7 +72,7 @@ func (r *Reader) Check(ctx context.Context, files []*File) []Damage {
 			out = append(out, d)
 			continue // looked at again next time
 		}
-		now[f.Path] = struct{}{}
+		now[f.Path] = is
 	}
 	r.mu.Lock()
 	r.checked[folder] = now
@@ -79,14 +85,21 @@ func (r *Reader) Check(ctx context.Context, files []*File) []Damage {
 	return out
 }
 
-func (r *Reader) look(f *File, known, whole bool) error {
-	r.verifier.mu.Lock()
-	_, bad := r.verifier.bad[f.Path]
-	r.verifier.mu.Unlock()
-	if known && !bad {
-		return nil
+// stamp is that of a file as it is now.
+func (r *Reader) stamp(f *File) (stamp, error) {
+	info, err := r.verifier.fs.Stat(f.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return stamp{}, fmt.Errorf("%w: %s", ErrFileGone, f.Path)
 	}
-	if !whole && !bad {
+	if err != nil {
+		return stamp{}, fmt.Errorf("stat lake file: %w", err)
+	}
+	return stampOf(info), nil
+}
+
+// look verifies a file: as a whole, or where the table has not been looked at before, its size and footer.
+func (r *Reader) look(f *File, whole bool) error {
+	if !whole && !r.verifier.isBad(f.Path) {
 		return verifyFooter(r.verifier.fs, f)
 	}
 	file, err := r.verifier.open(f)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -265,86 +266,136 @@ func paths(damages []Damage) (out []string) {
 	return out
 }
 
+// checking is the life of a view of one table.
+type checking struct {
+	*testing.T
+	e    *lakeEnv
+	fs   *disktest.FS
+	r    *Reader
+	said []string // by the last round of the scrub
+}
+
+func (c *checking) files() []*File {
+	c.Helper()
+	snap, err := c.r.Snapshot(c.Context(), "production")
+	if err != nil {
+		c.Fatal(err)
+	}
+	return snap.Files
+}
+
+// damage flips a bit so many bytes before the end of a file.
+func (c *checking) damage(path string, fromEnd int) (mend func()) {
+	good := c.fs.Content(path)
+	bad := slices.Clone(good)
+	bad[len(bad)-fromEnd] ^= 1
+	c.fs.SetContent(path, bad)
+	return func() { c.fs.SetContent(path, good) }
+}
+
+func (c *checking) want(when string, wanted ...string) {
+	c.Helper()
+	got := paths(c.r.Check(c.Context(), c.files()))
+	slices.Sort(got)
+	slices.Sort(wanted)
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		c.Fatalf("%s (-want +got):\n%s", when, diff)
+	}
+}
+
+func (c *checking) scrub() {
+	c.Helper()
+	c.said = nil
+	if err := c.r.scrubRound(c.Context(), func(int) error { return nil }, func(err error) { c.said = append(c.said, err.Error()) }); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// flush adds a file and returns it.
+func (c *checking) flush() *File {
+	c.Helper()
+	old := c.files()
+	c.e.journal.calls("production", newCorpus(53, testStart.AddDate(0, 0, 2)).calls(2)...)
+	c.e.mustDrain()
+	for _, f := range c.files() {
+		if !slices.ContainsFunc(old, func(o *File) bool { return o.Path == f.Path }) {
+			return f
+		}
+	}
+	c.Fatal("no file came")
+	return nil
+}
+
 // TestCheck goes through the life of a view: ends at the first look, whole files when they are new, what the scrub finds, and files
 // that were put back.
 func TestCheck(t *testing.T) {
 	e, fs, _ := soundLake(t)
-	r := newReader(t, e)
-	ctx := t.Context()
-	snapshot := func() *Snapshot {
-		t.Helper()
-		snap, err := r.Snapshot(ctx, "production")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return snap
-	}
-	damage := func(path string, fromEnd int) (mend func()) {
-		good := fs.Content(path)
-		bad := slices.Clone(good)
-		bad[len(bad)-fromEnd] ^= 1
-		fs.SetContent(path, bad)
-		return func() { fs.SetContent(path, good) }
-	}
-	want := func(when string, wanted ...string) {
-		t.Helper()
-		if diff := cmp.Diff(wanted, paths(r.Check(ctx, snapshot().Files))); diff != "" {
-			t.Fatalf("%s (-want +got):\n%s", when, diff)
-		}
-	}
-	old := snapshot().Files
-	mendFooter := damage(old[0].Path, 20)
-	mendPage := damage(old[1].Path, len(fs.Content(old[1].Path))-30)
-	want("first look", old[0].Path)
+	c := &checking{T: t, e: e, fs: fs, r: newReader(t, e)}
+	old := c.files()
+	mendFooter := c.damage(old[0].Path, 20)
+	mendPage := c.damage(old[1].Path, len(fs.Content(old[1].Path))-30)
+	c.want("first look", old[0].Path)
 	mendFooter()
-	want("the footer is put right")
+	c.want("the footer is put right")
 
-	c := newCorpus(53, testStart.AddDate(0, 0, 2))
-	e.journal.calls("production", c.calls(2)...)
-	e.mustDrain()
-	var fresh *File
-	for _, f := range snapshot().Files {
-		if !slices.ContainsFunc(old, func(o *File) bool { return o.Path == f.Path }) {
-			fresh = f
-		}
-	}
-	mendNew := damage(fresh.Path, int(fresh.Bytes)-30)
-	want("a new file is read as a whole", fresh.Path)
+	fresh := c.flush()
+	mendNew := c.damage(fresh.Path, int(fresh.Bytes)-30)
+	c.want("a new file is read as a whole", fresh.Path)
 
-	var said []string
-	round := func() {
-		t.Helper()
-		said = nil
-		if err := r.scrubRound(ctx, func(int) error { return nil }, func(err error) { said = append(said, err.Error()) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	round()
-	if len(said) != 2 || !strings.Contains(fmt.Sprint(said), old[1].Path) {
-		t.Errorf("the scrub said %q", said)
+	c.scrub()
+	if len(c.said) != 2 || !strings.Contains(fmt.Sprint(c.said), old[1].Path) {
+		t.Errorf("the scrub said %q", c.said)
 	}
 	both := []string{old[1].Path, fresh.Path}
 	slices.Sort(both)
-	if diff := cmp.Diff(both, paths(r.Damaged())); diff != "" {
+	if diff := cmp.Diff(both, paths(c.r.Damaged())); diff != "" {
 		t.Errorf("damaged (-want +got):\n%s", diff)
 	}
-	got := paths(r.Check(ctx, snapshot().Files))
-	slices.Sort(got)
-	if diff := cmp.Diff(both, got); diff != "" {
-		t.Errorf("after the scrub (-want +got):\n%s", diff)
-	}
+	c.want("after the scrub", both...)
 	mendNew()
 	mendPage()
-	round()
-	if len(said) != 0 || len(r.Damaged()) != 0 {
-		t.Errorf("all is put right; the scrub said %q, damaged are %v", said, r.Damaged())
+	c.scrub()
+	if len(c.said) != 0 || len(c.r.Damaged()) != 0 {
+		t.Errorf("all is put right; the scrub said %q, damaged are %v", c.said, c.r.Damaged())
 	}
-	want("all is put right")
+	c.want("all is put right")
 	if err := fs.Remove(fresh.Path); err != nil {
 		t.Fatal(err)
 	}
-	r.checked = map[string]map[string]struct{}{}
-	want("a file is missing", fresh.Path)
+	c.want("a file is missing", fresh.Path)
+}
+
+// TestCheckNoticesWrites flips a bit of every few bytes of a file that was found well, on a real disk, whose times tell: no scrub is needed.
+func TestCheckNoticesWrites(t *testing.T) {
+	e := newEnv(t)
+	e.journal.calls("production", newCorpus(54, testStart).calls(50)...)
+	e.mustDrain()
+	c := &checking{T: t, e: e, r: newReader(t, e)}
+	path := c.files()[0].Path
+	c.want("first look")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(at int, bit byte) {
+		t.Helper()
+		bad := slices.Clone(good)
+		bad[at] ^= bit
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteAt(bad[at:at+1], int64(at))
+		}
+		// The kernel's clock of files goes in steps of some milliseconds, in which this test writes often.
+		if err := errors.Join(err, f.Close(), os.Chtimes(path, time.Time{}, time.Now().Add(time.Duration(at+1)*time.Second))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for at := 0; at < len(good); at += 97 {
+		write(at, 1<<(at%8))
+		c.want(fmt.Sprint("a bit of byte ", at), path)
+		write(at, 0)
+		c.want(fmt.Sprint("byte ", at, " is put right"))
+	}
 }
 
 // TestVerify reads a whole snapshot and says how far it is.
