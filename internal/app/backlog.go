@@ -15,7 +15,7 @@ const outcomeFull = "journal_full"
 func (p *parent) backlog() backlog {
 	j, w := p.journal.Stats(), p.writer.Stats()
 	b := backlog{
-		Used: j.Bytes, Budget: j.MaxBytes, Refusal: j.Err, RefusalHint: j.Hint,
+		Used: j.Bytes, Budget: j.MaxBytes, Refusal: j.Err, RefusalHint: j.Hint, Past: j.Refused,
 		Lake: p.writer.State(), Flush: w.FlushTime, Every: time.Duration(p.cfg.Lake.Flush.Every),
 	}
 	for outcome, n := range p.collect.Metrics().Requests() {

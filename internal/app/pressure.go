@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"firth/internal/journal"
 	"firth/internal/lake"
 	"firth/internal/state"
 )
@@ -36,6 +37,7 @@ type backlog struct {
 	Lag          time.Duration // since the oldest of them was received
 	Refusal      error         // why the journal takes no more; nil: it does
 	RefusalHint  string
+	Past         error // why it took no more the last time, though it may take them again now
 	Refused      int64 // calls so far that were refused because the journal was full
 
 	Lake         lake.State
@@ -58,6 +60,9 @@ func (b backlog) use() float64 {
 	}
 	return float64(b.Used) / float64(b.Budget)
 }
+
+// large reports whether so much waits that the lake is behind.
+func (b backlog) large() bool { return b.use() >= behindUse && b.Lag >= behindLag }
 
 // slow says which stage holds the journal up, and what a person can do about it; shrinks: what waits becomes less.
 func (b backlog) slow(shrinks bool) (why, hint string) {
@@ -107,7 +112,7 @@ func (p *pressure) turn(b backlog) {
 	}
 	p.counted = b.Refused
 	switch use := b.use(); {
-	case p.full, use >= almostFull, use >= behindUse && b.Lag >= behindLag:
+	case p.full, use >= almostFull, b.large():
 		p.behind = true
 	case use < healedUse || b.Lag < behindLag/2:
 		p.behind = false
@@ -148,6 +153,9 @@ func (p *pressure) words(b backlog) state.Component {
 			c.Error += "; " + waiting + ": " + why
 			c.Hint = sentences(c.Hint, do)
 		}
+	case p.full && b.Past != nil && !b.large():
+		c.State = state.Degraded
+		c.Error, c.Hint = b.Past.Error()+"; a moment later writes were accepted again", journal.Hint(b.Past)
 	case p.behind:
 		c.State = state.Degraded
 		c.Error = fmt.Sprintf("%.0f %% of journal.max_bytes is used: %s: %s", 100*b.use(), waiting, why)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,6 +72,10 @@ func TestPressureInWords(t *testing.T) {
 		{"caught up", func(b *backlog) { b.Used, b.Events, b.Lag = 64<<20, 300, time.Second }},
 		{"the journal's own disk is full", func(b *backlog) {
 			b.Used, b.Refusal, b.RefusalHint = 64<<20, errors.New("the disk of /data has 100 bytes free"), "make room on the disk"
+		}},
+		{"accepted again", func(b *backlog) { b.Used = 64 << 20 }},
+		{"refused and accepted again between two looks", func(b *backlog) {
+			b.Used, b.Refused, b.Past = 64<<20, 7, fmt.Errorf("write journal segment 7.log: %w", syscall.ENOSPC)
 		}},
 	} {
 		b := base

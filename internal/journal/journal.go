@@ -88,6 +88,7 @@ type Journal struct {
 	trimmed  uint64     // where Trim has been asked to go
 	state    State
 	cause    error         // of StateFull and StateFailed
+	refused  error         // the cause of the last StateFull, also after it has healed
 	over     bool          // Run has returned
 	grown    chan struct{} // closed when next grows; nil when nobody waits
 	stats    Stats         // the counters

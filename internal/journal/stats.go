@@ -38,6 +38,8 @@ type Stats struct {
 	State State
 	Err   error  // why State is full or failed
 	Hint  string // what a person can do about it
+	// Refused is why State was full last, now or earlier; nil where it never was. It often heals sooner than anyone looks.
+	Refused error
 
 	Bytes    int64 // on disk
 	MaxBytes int64 // the budget; 0: none
@@ -89,7 +91,7 @@ func (j *Journal) Stats() Stats {
 	if s.State != StateFailed && j.over {
 		s.State, s.Err = StateClosed, nil
 	}
-	s.Hint = Hint(s.Err)
+	s.Hint, s.Refused = Hint(s.Err), j.refused
 	if s.State == StateFailed {
 		s.Hint = failedHint
 	}

@@ -261,7 +261,7 @@ func (j *Journal) full(cause error) error {
 		j.state = StateFull
 	}
 	if j.state == StateFull {
-		j.cause = cause
+		j.cause, j.refused = cause, cause
 	}
 	return fmt.Errorf("%w: %w", ErrFull, cause)
 }
