@@ -36,6 +36,10 @@ const (
 	NotThere   Kind = "not_there"       // a feature that is not installed, such as columnar tables
 	Unstaged   Kind = "staging_trouble" // the object store that parts are staged on
 
+	// Of a mirror.
+	TooManyDeletes Kind = "too_many_deletes" // more rows would go than max_delete allows
+	NoKey          Kind = "no_key"           // a key of an upsert is NULL, or the key column is gone
+
 	Unexpected Kind = "unexpected" // anything else
 )
 
