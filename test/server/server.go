@@ -82,15 +82,21 @@ func plain(t testing.TB) *syscall.Credential {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	nobody, err := user.Lookup("nobody")
+	return credential(t, "nobody")
+}
+
+// credential is that of a user by name.
+func credential(t testing.TB, name string) *syscall.Credential {
+	t.Helper()
+	who, err := user.Lookup(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	uid, err := strconv.ParseUint(nobody.Uid, 10, 32)
+	uid, err := strconv.ParseUint(who.Uid, 10, 32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	gid, err := strconv.ParseUint(nobody.Gid, 10, 32)
+	gid, err := strconv.ParseUint(who.Gid, 10, 32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,11 +100,44 @@ install_old_mariadb() {
   finish_mariadb "$name" debian
 }
 
+# install_sshd takes Debian's SSH server out of its packages: installed by apt it would start.
+install_sshd() {
+  local name=sshd
+  fresh "$name" debian && return
+  say "taking the SSH server out of Debian's packages"
+  "$here/../../build/need" ssh-keygen:openssh-client
+  rm -rf "${cache:?}/$name" "$cache/fetched"
+  mkdir -p "$cache/fetched" "$cache/$name"/{bin,lib}
+  (
+    cd "$cache/fetched"
+    apt-get download -qq openssh-server libwrap0 2>/dev/null
+    for package in *.deb; do dpkg -x "$package" .; done
+  )
+  mv "$cache/fetched/usr/sbin/sshd" "$cache/$name/bin/"
+  find "$cache/fetched" -name '*.so*' -path '*/lib/*-linux-gnu/*' -exec cp -P {} "$cache/$name/lib/" \;
+  chmod -R a+rX "$cache/$name"
+  rm -rf "$cache/fetched"
+  stamp "$name" debian
+}
+
+# install_redis takes the server out of Debian's package of tools, which holds the same program under the name of its checker: the package
+# redis-server would start a service.
+install_redis() {
+  local path=$cache/redis/bin/redis-server
+  "$path" --version >/dev/null 2>&1 && return
+  say "installing Redis from Debian's packages"
+  "$here/../../build/need" redis-check-rdb:redis-tools
+  install -D "$(command -v redis-check-rdb)" "$path"
+  chmod -R a+rX "$cache/redis" # root starts it as nobody
+  "$path" --version >/dev/null
+}
+
 for version in $postgres_versions; do
   install_postgres "$version"
 done
 install_mariadb
 install_versitygw
+install_sshd
 if [ "${1:-}" = full ]; then # what make full needs beyond that
   install_old_mariadb
 fi

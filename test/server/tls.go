@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -56,6 +57,25 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 // issue writes a certificate for a host, a name or an address, and its key into a server's folder.
 func (a *Authority) issue(t testing.TB, f *folder, host string) (certFile, keyFile string) {
 	t.Helper()
+	cert, key := a.pem(t, host)
+	certFile, keyFile = filepath.Join(f.dir, "server.pem"), filepath.Join(f.dir, "server.key")
+	f.write(t, certFile, cert, 0o644)
+	f.write(t, keyFile, key, 0o600)
+	return certFile, keyFile
+}
+
+// Issue makes a certificate for a host, a name or an address, for a server within the test.
+func (a *Authority) Issue(t testing.TB, host string) tls.Certificate {
+	t.Helper()
+	cert, err := tls.X509KeyPair(a.pem(t, host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+func (a *Authority) pem(t testing.TB, host string) (cert, secret []byte) {
+	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: host},
@@ -71,14 +91,11 @@ func (a *Authority) issue(t testing.TB, f *folder, host string) (certFile, keyFi
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, err := x509.MarshalECPrivateKey(key)
+	text, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	certFile, keyFile = filepath.Join(f.dir, "server.pem"), filepath.Join(f.dir, "server.key")
-	f.write(t, certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
-	f.write(t, keyFile, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600)
-	return certFile, keyFile
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: text})
 }
 
 // PostgresTLS starts a server for one test that takes connections with TLS alone and shows a certificate for the host given (its
