@@ -89,19 +89,28 @@ func (s *Shell) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Ito
 // Stop ends the server and every connection through it.
 func (s *Shell) Stop() {
 	s.t.Helper()
-	var children []byte
+	var connections []int
 	s.p.mu.Lock()
 	if s.p.running() {
-		pid := strconv.Itoa(s.p.cmd.Process.Pid)
-		children, _ = os.ReadFile(filepath.Join("/proc", pid, "task", pid, "children")) // connections have a process each
+		connections = descendants(s.p.cmd.Process.Pid)
 	}
 	s.p.mu.Unlock()
 	s.p.stop(s.t, syscall.SIGTERM)
-	for _, field := range strings.Fields(string(children)) {
-		if pid, err := strconv.Atoi(field); err == nil {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+	for _, pid := range connections {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+	}
+}
+
+// descendants are the processes that a process started, and those that these started: a connection has two.
+func descendants(pid int) (out []int) {
+	id := strconv.Itoa(pid)
+	text, _ := os.ReadFile(filepath.Join("/proc", id, "task", id, "children")) // it may have ended
+	for _, field := range strings.Fields(string(text)) {
+		if child, err := strconv.Atoi(field); err == nil {
+			out = append(append(out, child), descendants(child)...)
 		}
 	}
+	return out
 }
 
 // Start starts it again.
