@@ -22,6 +22,8 @@ type Config struct {
 	Sources    map[string]Source    `yaml:"sources"`
 	Lake       Lake                 `yaml:"lake"`
 	Warehouses map[string]Warehouse `yaml:"warehouses"`
+	Databases  map[string]Database  `yaml:"databases"`
+	Mirrors    map[string]Mirror    `yaml:"mirrors"`
 	Alerts     Alerts               `yaml:"alerts"`
 	Users      map[string]User      `yaml:"users"`
 	Journal    Journal              `yaml:"journal"`
@@ -138,6 +140,8 @@ func Default() *Config {
 		Sources:     map[string]Source{},
 		Lake:        defaultLake(),
 		Warehouses:  map[string]Warehouse{Local: {Type: DuckDB}},
+		Databases:   map[string]Database{},
+		Mirrors:     map[string]Mirror{},
 		Alerts:      Alerts{Lag: Patience(15 * time.Minute), Quiet: Patience(24 * time.Hour)},
 		Users:       map[string]User{},
 		Journal:     Journal{MaxBytes: 8 << 30},

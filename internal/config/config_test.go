@@ -178,13 +178,15 @@ func TestDocumentedConfigurationsAreValid(t *testing.T) {
 	}
 }
 
-// Every key of a warehouse and of the alerts is in the documentation.
+// Every key of a warehouse, the alerts, databases and mirrors is in the documentation.
 func TestKeysAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for prefix, of := range map[string]reflect.Type{"warehouses.NAME.": reflect.TypeFor[Warehouse](), "alerts.": reflect.TypeFor[Alerts](), "sources.NAME.": reflect.TypeFor[Source]()} {
+	for prefix, of := range map[string]reflect.Type{"warehouses.NAME.": reflect.TypeFor[Warehouse](), "alerts.": reflect.TypeFor[Alerts](), "sources.NAME.": reflect.TypeFor[Source](),
+		"databases.NAME.": reflect.TypeFor[Database](), "databases.NAME.ssh.": reflect.TypeFor[SSH](), "mirrors.NAME.": reflect.TypeFor[Mirror](),
+		"mirrors.NAME.into.": reflect.TypeFor[Into](), "": reflect.TypeFor[Block]()} {
 		for i := range of.NumField() {
 			if tag := of.Field(i).Tag.Get("yaml"); tag != "-" && !strings.Contains(string(text), "`"+prefix+tag+"`") {
 				t.Errorf("%s%s is not documented", prefix, tag)
@@ -229,6 +231,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("sources: { a: { write_key: k } }"))
 	f.Add([]byte("lake:\n  flush: [1, {a: b}]\nusers: 7\n"))
 	f.Add([]byte("? a\n: b\n"))
+	if good, err := os.ReadFile("testdata/mirrors.good.yml"); err == nil {
+		f.Add(good)
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if c, err := Parse("fuzz.yml", text); err == nil && c == nil {
 			t.Fatal("neither configuration nor error")

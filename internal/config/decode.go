@@ -81,6 +81,11 @@ type switchable interface{ off(bool) }
 // listable is a block that a list in its place stands for, or a single value.
 type listable interface{ list() any }
 
+// own is a value that reads its part of the tree by itself.
+type own interface {
+	read(d *decoder, key string, n ast.Node)
+}
+
 func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
 	d.lines[key] = line(n)
 	switch t := n.(type) {
@@ -88,7 +93,12 @@ func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
 		n = t.Value
 	case *ast.TagNode:
 		n = t.Value
-	case *ast.NullNode:
+	}
+	if o, ok := v.Addr().Interface().(own); ok {
+		o.read(d, key, n)
+		return
+	}
+	if _, none := n.(*ast.NullNode); none {
 		return
 	}
 	if s, ok := v.Addr().Interface().(scalar); ok {
@@ -106,6 +116,9 @@ func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
 		return
 	}
 	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		d.value(key, n, v.Elem())
 	case reflect.Struct:
 		d.structure(key, n, v)
 	case reflect.Map:
@@ -114,6 +127,14 @@ func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
 		d.list(key, n, v)
 	case reflect.String:
 		d.scalar(key, n, func(text string) error { v.SetString(text); return nil })
+	case reflect.Bool:
+		d.scalar(key, n, func(text string) error {
+			if text != "true" && text != "false" {
+				return fmt.Errorf("%q is neither true nor false", text)
+			}
+			v.SetBool(text == "true")
+			return nil
+		})
 	case reflect.Int:
 		d.scalar(key, n, func(text string) error {
 			i, err := strconv.Atoi(strings.ReplaceAll(text, "_", ""))
@@ -225,6 +246,9 @@ func (d *decoder) unknown(key, name string, at int, fields map[string]int) {
 }
 
 func (d *decoder) mapping(key string, n ast.Node, v reflect.Value) {
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
 	for _, pair := range d.pairs(key, n) {
 		name := strings.Trim(pair.Key.String(), `"'`)
 		item := reflect.New(v.Type().Elem()).Elem()

@@ -13,9 +13,7 @@ import (
 
 // laterKeys are keys of the published configuration that this build does not carry out. Taking them in silence would be a lie.
 var laterKeys = map[string]string{ //nolint:gochecknoglobals // a constant table
-	"pgwire":    "this build has no Postgres wire yet; remove the key and use POST /api/sql",
-	"databases": "this build has no mirrors yet; remove the block",
-	"mirrors":   "this build has no mirrors yet; remove the block",
+	"pgwire": "this build has no Postgres wire yet; remove the key and use POST /api/sql",
 }
 
 // reservedSources are names that mean something else in SQL.
@@ -38,6 +36,8 @@ func (d *decoder) validate(c *Config) {
 	d.users(c)
 	d.lake(c)
 	d.warehouses(c)
+	d.databases(c)
+	d.mirrors(c)
 	d.alerts(c)
 	for _, p := range c.Proxies {
 		if _, err := prefix(p); err != nil {

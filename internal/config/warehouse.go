@@ -170,7 +170,7 @@ func (d *decoder) server(name, key string, w *Warehouse) {
 		d.fault(d.lines[key], key, "a warehouse's name is letters, digits, _ and -, a letter first, at most 63")
 	}
 	d.serverURL(key, w)
-	d.when(key, w)
+	d.when(key, w.Every, w.Cron, "load")
 	if w.Naming != "" {
 		d.oneOf(key+".naming", w.Naming, "segment", "rudderstack")
 	}
@@ -215,15 +215,16 @@ func (d *decoder) serverURL(key string, w *Warehouse) {
 // leastEvery is the shortest interval of a schedule.
 const leastEvery = Duration(time.Second)
 
-func (d *decoder) when(key string, w *Warehouse) {
+// when checks every and cron of what is done (load, run) on a schedule.
+func (d *decoder) when(key string, span Duration, cron, what string) {
 	every, at := key+".every", key+".cron"
 	switch {
 	case d.given(every) && d.given(at):
 		d.fault(d.lines[at], at, "stands beside every: keep one of the two")
-	case d.given(every) && w.Every < leastEvery:
-		d.fault(d.lines[every], every, "must be at least 1s; leave it out to load on demand alone")
+	case d.given(every) && span < leastEvery:
+		d.fault(d.lines[every], every, "must be at least 1s; leave it out to %s on demand alone", what)
 	case d.given(at):
-		if _, err := schedule.Cron(w.Cron); err != nil {
+		if _, err := schedule.Cron(cron); err != nil {
 			d.fault(d.lines[at], at, "%s; write five fields, for example \"15 */6 * * *\", or @hourly", err)
 		}
 	}
