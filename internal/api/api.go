@@ -37,6 +37,8 @@ type Handler struct {
 	Trust func(*http.Request) bool
 	// Warehouses, where set, tells how the warehouses are.
 	Warehouses func() []Warehouse
+	// Mirrors, where set, tells how the mirrors are.
+	Mirrors func() []Mirror
 	// Log gets what went wrong in the middle of a reply; nil: slog.Default.
 	Log *slog.Logger
 }
@@ -46,6 +48,7 @@ func New(engine Engine, users []User) *Handler {
 	h := &Handler{engine: engine, users: users, mux: http.NewServeMux()}
 	h.mux.HandleFunc("POST /api/sql", h.serveSQL)
 	h.mux.HandleFunc("GET /api/warehouses", h.serveWarehouses)
+	h.mux.HandleFunc("GET /api/mirrors", h.serveMirrors)
 	for _, l := range listings() {
 		h.mux.HandleFunc("GET /api/"+l.name, func(w http.ResponseWriter, r *http.Request) { h.serveListing(w, r, l) })
 	}
@@ -95,7 +98,7 @@ func (h *Handler) unknown(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	h.fail(w, &query.Error{Code: "not_found", Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s", r.URL.Path),
-		Hint: "POST /api/sql; GET /api/sources, schemas, tables, warehouses, runs, files, freshness"})
+		Hint: "POST /api/sql; GET /api/sources, schemas, tables, warehouses, mirrors, runs, files, freshness"})
 }
 
 // foreign says whether a browser sends the request for a page of another origin.

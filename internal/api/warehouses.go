@@ -59,7 +59,12 @@ func (h *Handler) serveWarehouses(w http.ResponseWriter, r *http.Request) {
 		}
 		list[i].Freshness = seen
 	}
-	body, err := json.Marshal(map[string][]Warehouse{"warehouses": list})
+	h.send(w, map[string][]Warehouse{"warehouses": list})
+}
+
+// send answers with a small list.
+func (h *Handler) send(w http.ResponseWriter, list any) {
+	body, err := json.Marshal(list)
 	if err != nil {
 		h.fail(w, query.AsError(err))
 		return

@@ -44,7 +44,7 @@ type Mirror struct {
 	History bool `yaml:"history"`
 	// Drift says what a changed source column does: evolve (default), freeze or report.
 	Drift string `yaml:"drift"`
-	// Columns, where there are any, are all that is kept. Those of the block are among them once the file was read.
+	// Columns are settings of columns. Those of the block are among them once the file was read.
 	Columns Columns `yaml:"columns"`
 	Exclude Strings `yaml:"exclude"`
 	// Types overrides the type of a column, by its path.
@@ -128,12 +128,20 @@ type Column struct {
 	Type string
 	// Of is the type of a Redis key (string, hash, ...) that the column is read from, and Template that key; empty: a column of a row.
 	Of, Template string
+	// Listed: it is one of a list, and those of the list are all that is wanted. A mapping chooses none.
+	Listed bool
 
 	line int
 }
 
-// Columns are written as a list of names and of {name, as, mask, type}, or as a mapping of names to types.
+// Columns are written as a list of names and of {name, as, mask, type}: these alone are wanted; or as a mapping of names to types, which
+// leaves the others as they are.
 type Columns []Column
+
+// Only reports whether what is listed is all that is wanted.
+func (c Columns) Only() bool {
+	return slices.ContainsFunc(c, func(col Column) bool { return col.Listed })
+}
 
 // Document is part of a query of MongoDB as Extended JSON, written as YAML or as JSON in a string; the order of keys is kept.
 type Document json.RawMessage

@@ -78,7 +78,7 @@ func TestCopies(t *testing.T) {
 	if m.Mode != Replace || m.From.Kind != Postgres || m.Into != (Into{Warehouse: "local", Schema: "userdata", Table: "companyperson"}) || time.Duration(m.Every) != 15*time.Minute {
 		t.Errorf("companyperson: %+v", m)
 	}
-	if len(m.Columns) != 3 || m.Columns[2].Name != "role_in_company" {
+	if len(m.Columns) != 3 || !m.Columns.Only() || c.Mirrors["project_usage"].Columns.Only() || m.Columns[2].Name != "role_in_company" {
 		t.Errorf("columns: %+v", m.Columns)
 	}
 	p := c.Mirrors["people"]

@@ -353,7 +353,7 @@ func (d *decoder) needed(key, at string, m *Mirror) {
 			continue
 		}
 		has := func(c Column) bool { return c.Name == name }
-		if len(m.Columns) > 0 && !slices.ContainsFunc(m.Columns, has) {
+		if m.Columns.Only() && !slices.ContainsFunc(m.Columns, has) {
 			d.fault(d.lineOf(at), at, "lacks %s, which is the key or the cursor: add it", name)
 		}
 	}

@@ -44,7 +44,7 @@ func (c *Columns) read(d *decoder, key string, n ast.Node) {
 
 // item reads one of a list: a name, or {name, as, mask, type}.
 func (c *Columns) item(d *decoder, key string, n ast.Node) {
-	col := Column{line: line(n)}
+	col := Column{Listed: true, line: line(n)}
 	if _, list := n.(*ast.SequenceNode); list {
 		d.fault(line(n), key, "a column is a name or a mapping, not a list")
 		return

@@ -175,7 +175,7 @@ func (rs *relations) allow(user User, r relation, name tableName) error {
 	schema := lower(r.schema)
 	switch lower(r.catalog) {
 	case lower(rs.main):
-		if strings.HasPrefix(schema, internal) {
+		if strings.HasPrefix(schema, internal) || strings.HasPrefix(lower(r.name), internal+"_") {
 			out.Hint = "Firth keeps its own books there; firth.runs and firth.freshness show what they say"
 			return out
 		}

@@ -5,7 +5,7 @@ WITH relations AS (
 ), named AS (
     SELECT CASE WHEN database_name = current_database() THEN schema_name ELSE database_name END AS name, table_name
     FROM relations
-    WHERE database_name IN (current_database(), 'lake', 'firth') AND NOT starts_with(schema_name, '_firth')
+    WHERE database_name IN (current_database(), 'lake', 'firth') AND NOT starts_with(schema_name, '_firth') AND NOT starts_with(table_name, '_firth_')
 )
 SELECT name, count(*) AS tables
 FROM named

@@ -6,7 +6,7 @@ WITH relations AS (
 ), named AS (
     SELECT *, CASE WHEN database_name = current_database() THEN schema_name ELSE database_name END AS schema
     FROM relations
-    WHERE database_name IN (current_database(), 'lake', 'firth') AND NOT starts_with(schema_name, '_firth')
+    WHERE database_name IN (current_database(), 'lake', 'firth') AND NOT starts_with(schema_name, '_firth') AND NOT starts_with(table_name, '_firth_')
 ), fields AS (
     SELECT database_name, schema_name, table_name,
            list({'name': column_name, 'type': data_type} ORDER BY column_index) AS columns
