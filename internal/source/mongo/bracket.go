@@ -1,0 +1,317 @@
+package mongo
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"firth/internal/source"
+	"firth/internal/vector"
+)
+
+// A comparison such as $gt meets only values of its own bracket: {_id: {$gt: 5}} finds no ObjectID, though they are sorted behind the
+// numbers. So whoever goes on behind an _id, or cuts a collection into pieces, must name the brackets one by one.
+// https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/
+
+// bracket is the types whose values compare with each other.
+type bracket struct {
+	name  string
+	types []bson.Type
+}
+
+// brackets are all of them that an _id may be of, in the order in which a server sorts. Arrays, regular expressions and undefined are not: a server
+// takes no such _id.
+//
+//nolint:gochecknoglobals // a constant table
+var brackets = []bracket{
+	{"minKey", []bson.Type{bson.TypeMinKey}},
+	{"null", []bson.Type{bson.TypeNull}},
+	{"number", []bson.Type{bson.TypeDouble, bson.TypeInt32, bson.TypeInt64, bson.TypeDecimal128}},
+	{"string", []bson.Type{bson.TypeString, bson.TypeSymbol}},
+	{"object", []bson.Type{bson.TypeEmbeddedDocument}},
+	{"binData", []bson.Type{bson.TypeBinary}},
+	{"objectId", []bson.Type{bson.TypeObjectID}},
+	{"bool", []bson.Type{bson.TypeBoolean}},
+	{"date", []bson.Type{bson.TypeDateTime}},
+	{"timestamp", []bson.Type{bson.TypeTimestamp}},
+	{"dbPointer", []bson.Type{bson.TypeDBPointer}},
+	{"javascript", []bson.Type{bson.TypeJavaScript}},
+	{"javascriptWithScope", []bson.Type{bson.TypeCodeWithScope}},
+	{"maxKey", []bson.Type{bson.TypeMaxKey}},
+}
+
+// bracketOf is the index of the bracket that a type belongs to; -1: none.
+func bracketOf(t bson.Type) int {
+	return slices.IndexFunc(brackets, func(b bracket) bool { return slices.Contains(b.types, t) })
+}
+
+// least is a value that every other one of a bracket is at least as great as; nil where the bracket has only one value.
+func (b bracket) least() any {
+	switch b.name {
+	case "number":
+		return math.Inf(-1)
+	case "string":
+		return ""
+	case "object":
+		return bson.D{}
+	case "binData":
+		return bson.Binary{}
+	case "objectId":
+		return bson.ObjectID{}
+	case "bool":
+		return false
+	case "date":
+		return bson.DateTime(math.MinInt64)
+	case "timestamp":
+		return bson.Timestamp{}
+	case "dbPointer":
+		return bson.DBPointer{}
+	case "javascript":
+		return bson.JavaScript("")
+	case "javascriptWithScope":
+		return bson.CodeWithScope{Scope: bson.D{}}
+	}
+	return nil
+}
+
+// segment is some of the ids of one bracket: lo <= id < hi; nil bounds are open.
+type segment struct {
+	bracket int
+	lo, hi  any
+}
+
+// condition is that an _id lies in the segment.
+func (s segment) condition() bson.D {
+	b := brackets[s.bracket]
+	switch {
+	case s.lo == nil && s.hi == nil:
+		if b.least() == nil {
+			return is("_id", "$type", int32(int8(b.types[0])))
+		}
+		if b.name != "number" {
+			return is("_id", "$gte", b.least())
+		}
+		return or(is("_id", "$gte", b.least()), notANumber())
+	case s.hi == nil:
+		return is("_id", "$gte", s.lo)
+	case s.lo == nil && b.name == "number":
+		return or(is("_id", "$lt", s.hi), notANumber())
+	case s.lo == nil:
+		return is("_id", "$lt", s.hi)
+	}
+	return bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: s.lo}, {Key: "$lt", Value: s.hi}}}}
+}
+
+// notANumber is the _id that is sorted before all other numbers and compares with none of them.
+func notANumber() bson.D { return bson.D{{Key: "_id", Value: math.NaN()}} }
+
+// behind is the condition that an _id lies in the segment and behind last, which does, too; nil where nothing can.
+func (s segment) behind(last bson.RawValue) bson.D {
+	var c bson.D
+	switch {
+	case brackets[s.bracket].least() == nil:
+		return nil
+	case isNaN(last):
+		c = bson.D{{Key: "$gte", Value: math.Inf(-1)}}
+	default:
+		c = bson.D{{Key: "$gt", Value: last}}
+	}
+	if s.hi != nil {
+		c = append(c, bson.E{Key: "$lt", Value: s.hi})
+	}
+	return bson.D{{Key: "_id", Value: c}}
+}
+
+func isNaN(v bson.RawValue) bool {
+	switch v.Type {
+	case bson.TypeDouble:
+		return math.IsNaN(v.Double())
+	case bson.TypeDecimal128:
+		return v.Decimal128().IsNaN()
+	}
+	return false
+}
+
+// segments are ids in the order in which they are read. Nil are all of them, whatever brackets there are.
+type segments []segment
+
+// condition is that an _id lies in one of them, and behind last where that is given.
+func (s segments) condition(last *bson.RawValue) bson.D {
+	if last == nil {
+		if s == nil {
+			return nil
+		}
+		return or(s.conditions()...)
+	}
+	if s == nil {
+		s = whole(func(int) bool { return true })
+	}
+	at := bracketOf(last.Type)
+	later := slices.IndexFunc(s, func(x segment) bool { return x.bracket >= at })
+	if at < 0 || later < 0 {
+		return bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: bson.A{}}}}}
+	}
+	s = s[later:]
+	var conditions []bson.D
+	if s[0].bracket == at {
+		if c := s[0].behind(*last); c != nil {
+			conditions = append(conditions, c)
+		}
+		s = s[1:]
+	}
+	conditions = append(conditions, s.conditions()...)
+	if len(conditions) == 0 {
+		return bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: bson.A{}}}}}
+	}
+	return or(conditions...)
+}
+
+func (s segments) conditions() (out []bson.D) {
+	for _, x := range s {
+		out = append(out, x.condition())
+	}
+	return out
+}
+
+// whole are the brackets that are wanted, from end to end.
+func whole(wanted func(i int) bool) (out segments) {
+	for i := range brackets {
+		if wanted(i) {
+			out = append(out, segment{bracket: i})
+		}
+	}
+	return out
+}
+
+// rest is how the text of the range begins that holds the brackets which no other piece of the reading does.
+const rest = "all but "
+
+// parseRange reads what cut has made.
+func parseRange(r source.Range) (segments, bool) {
+	if r.Text == "" {
+		return nil, r.Lo == (vector.Value{}) && r.Hi == (vector.Value{})
+	}
+	if names, ok := strings.CutPrefix(r.Text, rest); ok {
+		others := strings.Split(names, ", ")
+		return whole(func(i int) bool { return !slices.Contains(others, brackets[i].name) }), true
+	}
+	i := slices.IndexFunc(brackets, func(b bracket) bool { return b.name == r.Text })
+	if i < 0 {
+		return nil, false
+	}
+	s := segment{bracket: i}
+	var ok1, ok2 bool
+	s.lo, ok1 = bound(r.Lo)
+	s.hi, ok2 = bound(r.Hi)
+	return segments{s}, ok1 && ok2
+}
+
+// bound is a bound of a range as a server takes it.
+func bound(v vector.Value) (any, bool) {
+	switch v.Kind {
+	case vector.Null:
+		return nil, true
+	case vector.Int:
+		return v.Num, true
+	case vector.Text:
+		id, err := bson.ObjectIDFromHex(v.Text)
+		return id, err == nil
+	}
+	return nil, false
+}
+
+// ends are the least and the greatest _id of a bracket.
+type ends struct {
+	bracket  int
+	min, max bson.RawValue
+}
+
+// cut makes the ranges of a collection in which the _ids of the brackets are as given: each bracket by itself, ObjectIDs and integers
+// in so many pieces, and all that appears in other brackets meanwhile.
+func cut(found []ends, pieces int) (out []source.Range) {
+	var names []string
+	for _, e := range found {
+		names = append(names, brackets[e.bracket].name)
+		out = append(out, e.cut(pieces)...)
+	}
+	return append(out, source.Range{Label: "other ids", Text: rest + strings.Join(names, ", ")})
+}
+
+func (e ends) cut(pieces int) (out []source.Range) {
+	name := brackets[e.bracket].name
+	bounds := e.bounds(pieces)
+	lo := vector.Value{}
+	for i := range len(bounds) + 1 {
+		r := source.Range{Label: name + " ids", Text: name, Lo: lo}
+		if i < len(bounds) {
+			r.Hi = bounds[i]
+		}
+		switch {
+		case r.Lo != vector.Value{} && r.Hi != vector.Value{}:
+			r.Label = "_id from " + show(r.Lo) + " to " + show(r.Hi)
+		case r.Hi != vector.Value{}:
+			r.Label = "_id below " + show(r.Hi)
+		case r.Lo != vector.Value{}:
+			r.Label = "_id from " + show(r.Lo)
+		}
+		out = append(out, r)
+		lo = r.Hi
+	}
+	return out
+}
+
+func show(v vector.Value) string {
+	if v.Kind == vector.Int {
+		return strconv.FormatInt(v.Num, 10)
+	}
+	return v.Text
+}
+
+// bounds are where the pieces meet, at equal distances: fewer than asked for, down to none, where that cannot be.
+func (e ends) bounds(pieces int) (out []vector.Value) {
+	lo, hi, ok := e.span()
+	if !ok {
+		return nil
+	}
+	width := new(big.Int).Sub(hi, lo)
+	last := lo
+	for i := 1; i < pieces; i++ {
+		at := new(big.Int).Mul(width, big.NewInt(int64(i)))
+		at.Quo(at, big.NewInt(int64(pieces))).Add(at, lo)
+		if at.Cmp(last) == 0 {
+			continue
+		}
+		last = at
+		if e.min.Type != bson.TypeObjectID {
+			out = append(out, vector.Value{Kind: vector.Int, Bits: 64, Num: at.Int64()})
+			continue
+		}
+		var id bson.ObjectID
+		binary.BigEndian.PutUint64(id[:], at.Uint64())
+		out = append(out, vector.Value{Kind: vector.Text, Text: hex.EncodeToString(id[:])})
+	}
+	return out
+}
+
+// span is the ends as numbers: of ObjectIDs the first eight bytes, which begin with the time.
+func (e ends) span() (lo, hi *big.Int, ok bool) {
+	number := func(v bson.RawValue) (*big.Int, bool) {
+		switch v.Type {
+		case bson.TypeInt32, bson.TypeInt64:
+			return big.NewInt(v.AsInt64()), true
+		case bson.TypeObjectID:
+			id := v.ObjectID()
+			return new(big.Int).SetBytes(id[:8]), true
+		}
+		return nil, false
+	}
+	lo, ok1 := number(e.min)
+	hi, ok2 := number(e.max)
+	return lo, hi, ok1 && ok2 && (e.min.Type == bson.TypeObjectID) == (e.max.Type == bson.TypeObjectID)
+}
