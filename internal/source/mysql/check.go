@@ -97,5 +97,16 @@ func (t *Table) Check(ctx context.Context) []source.Finding {
 	if len(d.key) > 0 {
 		text += ", key " + names(d.key, 10)
 	}
-	return append(out, source.Finding{What: what, OK: true, Found: text})
+	out = append(out, source.Finding{What: what, OK: true, Found: text})
+	for _, name := range t.spec.Exclude {
+		if d.find(name) != nil {
+			continue
+		}
+		f := source.Finding{What: "exclude " + name, Found: "there is no such column", Hint: "take it out of exclude"}
+		if near := nearest(name, fieldNames(d.all), ""); near != "" {
+			f.Hint = "did you mean " + near + "? It is copied"
+		}
+		out = append(out, f)
+	}
+	return out
 }

@@ -318,13 +318,13 @@ func (t *Table) choose(d *description) error {
 			}
 		}
 	}
-	for _, name := range slices.Concat(wanted, t.spec.Exclude, []string{t.spec.ID, t.spec.Key, t.spec.Cursor}) {
+	for _, name := range slices.Concat(wanted, []string{t.spec.ID, t.spec.Key, t.spec.Cursor}) {
 		if name != "" && d.find(name) == nil {
 			return t.noColumn(d, name)
 		}
 	}
 	out := func(f field) bool {
-		same := func(name string) bool { return findField(d.all, name).Name == f.Name }
+		same := func(name string) bool { c := d.find(name); return c != nil && c.Name == f.Name }
 		return len(wanted) > 0 && !slices.ContainsFunc(wanted, same) || slices.ContainsFunc(t.spec.Exclude, same)
 	}
 	for _, f := range d.all {
