@@ -30,6 +30,9 @@ func (a *Arena) Reset() {
 	}
 }
 
+// Keep copies bytes into the arena, where they stay until Reset: for a text that [Parse] is to read and that its owner overwrites.
+func (a *Arena) Keep(b []byte) []byte { return a.bytes.keep(b) }
+
 // name is a string that lives on its own, the same one for the same name.
 func (a *Arena) name(b []byte) string {
 	if s, ok := a.names[string(b)]; ok {
