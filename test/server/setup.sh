@@ -132,11 +132,40 @@ install_redis() {
   "$path" --version >/dev/null
 }
 
+# install_ferret builds FerretDB with SQLite below it, as a program of this repository that is a module of its own.
+install_ferret() {
+  local version name=ferret
+  version=$(cat "$here"/ferret/* | cksum)
+  fresh "$name" "$version" && return
+  say "building FerretDB, which takes some minutes"
+  mkdir -p "$cache/$name/bin"
+  GOWORK=off GOFLAGS= CGO_ENABLED=0 go build -C "$here/ferret" -trimpath -ldflags='-s -w' -o "$cache/$name/bin/ferret" .
+  chmod -R a+rX "$cache/$name" # root starts it as nobody
+  stamp "$name" "$version"
+}
+
+# install_mongo_java fetches mongo-java-server and compiles the program that starts it.
+install_mongo_java() {
+  local version name=mongo-java-server
+  version=$(cat "$here"/mongojava/* | cksum)
+  fresh "$name" "$version" && return
+  say "installing mongo-java-server from Maven Central"
+  "$here/../../build/need" mvn:maven javac:default-jdk-headless
+  rm -rf "${cache:?}/$name"
+  mkdir -p "$cache/$name/lib"
+  mvn -B -q -f "$here/mongojava/pom.xml" "$maven_plugin:copy-dependencies" -DincludeScope=runtime -DoutputDirectory="$cache/$name/lib" >&2
+  javac -cp "$cache/$name/lib/*" -d "$cache/$name/lib" "$here/mongojava/Serve.java"
+  chmod -R a+rX "$cache/$name" # root starts it as nobody
+  stamp "$name" "$version"
+}
+
 for version in $postgres_versions; do
   install_postgres "$version"
 done
 install_mariadb
 install_versitygw
+install_ferret
+install_mongo_java
 install_sshd
 if [ "${1:-}" = full ]; then # what make full needs beyond that
   install_old_mariadb
