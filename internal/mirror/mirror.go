@@ -62,3 +62,10 @@ type RawSource interface {
 type RawStage interface {
 	WriteRaw(ctx context.Context, columns []string, r io.Reader, progress func() (json.RawMessage, error)) (rows int64, err error)
 }
+
+// KeyStage is a Stage that takes the complete keys apart from the rows, for an upsert with DeleteMissing that reads only what is new.
+type KeyStage interface {
+	// WriteKeys stores keys that the source has, in the columns of StageOptions.Key; it may be called often, beside Write. PublishUpsert with
+	// DeleteMissing then goes by these keys and not by the staged rows. They end with the stage, and are not gone on with.
+	WriteKeys(ctx context.Context, c *vector.Chunk) error
+}

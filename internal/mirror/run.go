@@ -158,6 +158,13 @@ func (r *run) read(rows, bytes int64) {
 	r.tell(false)
 }
 
+// again forgets what a try that failed has counted.
+func (r *run) again() {
+	r.rows.Store(0)
+	r.bytes.Store(0)
+	r.report.Columns = nil
+}
+
 // tell passes the progress on, now and then or at once.
 func (r *run) tell(now bool) {
 	r.mu.Lock()
