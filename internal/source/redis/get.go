@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"firth/internal/document"
 	"firth/internal/source"
@@ -38,7 +39,7 @@ func (t *Table) get(c *servers, ids []vector.Value) (source.Rows, error) {
 			r.hm = nil
 		}
 	}
-	keys := make([]string, len(ids))
+	keys := slices.Grow(r.keys[:0], len(ids))[:len(ids)]
 	var buf []byte
 	for i := range texts {
 		buf = t.at.append(buf[:0], texts[i])

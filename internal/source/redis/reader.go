@@ -35,7 +35,8 @@ type reader struct {
 	sizes   *pipe
 	reads   *pipe
 	out     shaped
-	deliver int64
+	deliver int64 // bytes that were read
+	closed  bool
 }
 
 // item is a key that is to be read.
@@ -44,7 +45,15 @@ type item struct {
 	size int
 }
 
+// newReader is a reader with the memory of one that was closed, where there is one.
 func newReader(t *Table, c *servers) *reader {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := len(t.idle); n > 0 {
+		old := t.idle[n-1]
+		t.idle = t.idle[:n-1]
+		return &reader{t: t, c: c, depth: pipelined, sizes: old.sizes, reads: old.reads, out: old.out, todo: old.todo[:0], keys: old.keys[:0]}
+	}
 	return &reader{t: t, c: c, depth: pipelined, sizes: newPipe(), reads: newPipe(), out: newShaped()}
 }
 
@@ -207,9 +216,20 @@ func (r *reader) fail(ctx context.Context, i int, text []byte) error {
 	return nil
 }
 
-// Close ends the reading.
+// Close ends the reading. What was handed out is not valid any more.
 func (r *reader) Close() error {
-	r.next, r.todo, r.large, r.pages = len(r.keys), nil, nil, nil
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.idle) < t.o.Concurrency {
+		old := *r
+		t.idle = append(t.idle, &old)
+	}
+	r.next, r.keys, r.todo, r.large, r.pages, r.out = 0, nil, nil, nil, nil, shaped{}
 	return nil
 }
 

@@ -35,7 +35,8 @@ type Table struct {
 	filter filter
 
 	mu   sync.Mutex
-	conn *servers // nil: not connected
+	conn *servers  // nil: not connected
+	idle []*reader // closed, for their memory
 }
 
 // fieldRead is one column of a get that asks for several keys an id.

@@ -226,7 +226,9 @@ func TestOddValues(t *testing.T) {
 	must(t, err)
 	var b source.Batch
 	must(t, rows.Next(ctx, &b))
-	double := func(f float64) document.Value { return document.Value{Kind: document.Double, Num: int64(math.Float64bits(f))} }
+	double := func(f float64) document.Value {
+		return document.Value{Kind: document.Double, Num: int64(math.Float64bits(f))}
+	}
 	bytes := func(k document.Kind, text string) document.Value { return document.Value{Kind: k, Bytes: []byte(text)} }
 	for name, want := range map[string]document.Value{
 		"id": whole(1), "id_2": bytes(document.String, "mine"),

@@ -329,5 +329,8 @@ func (s *keyScan) verify(ctx context.Context) error {
 // Close ends the reading.
 func (s *keyScan) Close() error {
 	s.done, s.busy = true, false
+	if s.values != nil {
+		return s.values.Close()
+	}
 	return nil
 }
