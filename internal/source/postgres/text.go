@@ -3,7 +3,6 @@ package postgres
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"math"
 	"strconv"
 
@@ -223,9 +222,7 @@ func appendElement(dst []byte, elem form, value []byte) []byte {
 			return append(dst, text...)
 		}
 	}
-	quoted, err := json.Marshal(string(text))
-	if err != nil {
-		return append(dst, "null"...)
-	}
-	return append(dst, quoted...)
+	quoted := vector.New(vector.Type{Kind: vector.Text})
+	quoted.AppendBytes(text)
+	return quoted.AppendJSON(dst, 0)
 }
