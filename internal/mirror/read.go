@@ -228,7 +228,7 @@ func (p *pass) append(ctx context.Context, b *source.Batch, hashes []uint64, lo 
 	for _, h := range hashes[lo:] {
 		p.seen.add(h)
 	}
-	if p.acc.Rows < chunkRows && p.acc.Size() < chunkBytes {
+	if o := &p.c.m.o; p.acc.Rows < o.chunkRows && p.acc.Size() < o.chunkBytes {
 		return nil
 	}
 	return p.hand(ctx, queue, false)

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -130,6 +131,8 @@ type Options struct {
 	Wait func(ctx context.Context, d time.Duration) error
 	// Record takes the rows of firth.runs; nil: nobody does. It must not keep the pointer.
 	Record func(*warehouse.Run)
+
+	chunkRows, chunkBytes, lazyBytes int // 0: the constants; for tests
 }
 
 // RunOptions say how one run differs from a scheduled one.
@@ -176,6 +179,7 @@ func (o *Options) setDefaults() {
 	if c.Table.Name == "" {
 		c.Table.Name = c.Name
 	}
+	o.chunkRows, o.chunkBytes, o.lazyBytes = cmp.Or(o.chunkRows, chunkRows), cmp.Or(o.chunkBytes, chunkBytes), cmp.Or(o.lazyBytes, lazyBytes)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

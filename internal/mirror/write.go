@@ -115,7 +115,7 @@ func (w *writer) take(ctx context.Context, it item) error {
 		if it.chunk != nil {
 			w.held += it.chunk.Size()
 		}
-		if w.held < lazyBytes {
+		if w.held < w.c.m.o.lazyBytes {
 			return nil
 		}
 		return w.flush(ctx)
