@@ -267,3 +267,13 @@ func (s *scientific) write(before, behind int) []byte {
 	}
 	return out
 }
+
+// Digits counts what a number text needs before and behind the point, zeros at the ends left out; it is not ok for NaN, Infinity and
+// text that is no number.
+func Digits(text []byte) (before, behind int, ok bool) {
+	s, ok := takeApart(text)
+	if len(s.digits) == 0 {
+		return 0, 0, ok
+	}
+	return max(s.exp, 0), max(len(s.digits)-s.exp, 0), ok
+}
