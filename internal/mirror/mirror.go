@@ -63,6 +63,12 @@ type RawStage interface {
 	WriteRaw(ctx context.Context, columns []string, r io.Reader, progress func() (json.RawMessage, error)) (rows int64, err error)
 }
 
+// RawTyper is a RawStage that tells the types of its columns in SQL of PostgreSQL, as RawColumns does: rows are only passed through where
+// they are the same. Of one that does not tell, columns of JSON are not.
+type RawTyper interface {
+	RawType(c vector.Column) string
+}
+
 // KeyStage is a Stage that takes the complete keys apart from the rows, for an upsert with DeleteMissing that reads only what is new.
 type KeyStage interface {
 	// WriteKeys stores keys that the source has, in the columns of StageOptions.Key; it may be called often, beside Write. PublishUpsert with

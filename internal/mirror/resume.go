@@ -52,6 +52,7 @@ type staged struct {
 	// Rejects are those that writing found so far. Unsound: there were too many to keep here, so nothing can go on with this stage.
 	Rejects []warehouse.MirrorReject `json:"rejects,omitempty"`
 	Unsound bool                     `json:"unsound,omitempty"`
+	Raw     bool                     `json:"raw,omitempty"`  // the digests are of tuples as PostgreSQL sends them
 	Plan    json.RawMessage          `json:"plan,omitempty"` // of documents
 	Columns []vector.Column          `json:"columns,omitempty"`
 }

@@ -64,6 +64,8 @@ type Config struct {
 	Rate        float64 // ids a second; 0: no bound
 	Missing     string  // of a get; empty: by the kind of source, which the wiring knows
 	BatchIDs    int     // ids a request of a get; 0: DefaultBatchIDs
+	ListID      string  // path of the id at the source of a list; empty: its only key column, or id
+	GetKey      string  // path at the source of a get that equals the id; empty: id
 
 	// Documents.
 	Depth      int      // levels of objects that become columns; 0: the default of package infer

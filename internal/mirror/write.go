@@ -257,7 +257,7 @@ func (c *copying) told(chunk *vector.Chunk, r vector.Reject) warehouse.MirrorRej
 	}
 }
 
-// keyText writes the key of a row; the parts of one of several columns are joined by commas.
+// keyText writes the key of a row; the parts of one of several columns have a comma and a blank between.
 func keyText(c *vector.Chunk, key []string, row int) string {
 	if row < 0 || row >= c.Rows {
 		return ""
@@ -268,5 +268,5 @@ func keyText(c *vector.Chunk, key []string, row int) string {
 			parts = append(parts, c.Vectors[i].Text(row))
 		}
 	}
-	return strings.Join(parts, ",")
+	return strings.Join(parts, ", ")
 }
