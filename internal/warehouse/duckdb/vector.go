@@ -19,14 +19,14 @@ type appender struct {
 	conn    bindings.Connection
 	handle  bindings.Appender
 	chunk   bindings.DataChunk
-	vectors []vector
+	vectors []filling
 	texts   *arena
 	rows    int // in the chunk
 	size    int // rows that a chunk holds
 }
 
-// vector is a column of the chunk that is being filled.
-type vector struct {
+// filling is a column of the chunk that is being filled.
+type filling struct {
 	kind  table.Type
 	data  unsafe.Pointer // of size values
 	valid []uint64       // a bit a row
@@ -86,7 +86,7 @@ func (a *appender) begin(kinds []table.Type) {
 	defer destroy(types)
 	a.chunk = bindings.CreateDataChunk(types)
 	a.size = int(bindings.VectorSize())
-	a.vectors = make([]vector, len(kinds))
+	a.vectors = make([]filling, len(kinds))
 	for i, k := range kinds {
 		a.vectors[i].kind = k
 	}

@@ -77,7 +77,7 @@ func oddValues() []struct {
 		{kind(vector.Blob), []oddValue{{[]byte{}, ""}, {[]byte{0}, "00"}, {[]byte("\x00\xff\\x'\""), "00ff5c782722"}, {[]byte(strings.Repeat("\xab", 300)), strings.Repeat("ab", 300)}}},
 		{kind(vector.UUID), []oddValue{{make([]byte, 16), "00000000-0000-0000-0000-000000000000"}, {[]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), "ffffffff-ffff-ffff-ffff-ffffffffffff"},
 			{[]byte("\x12\x34\x56\x78\x9a\xbc\x4d\xef\x80\x12\x34\x56\x78\x9a\xbc\xde"), "12345678-9abc-4def-8012-3456789abcde"}}},
-		{kind(vector.Date), []oddValue{{0, "1970-01-01"}, {-1, "1969-12-31"}, {19782, "2024-02-29"}, {-719162, "0001-01-01"}, {2932896, "9999-12-31"}, {2932897, "10000-01-01"}, {-719528 - 16000, "0045-03-11 BC"},
+		{kind(vector.Date), []oddValue{{0, "1970-01-01"}, {-1, "1969-12-31"}, {19782, "2024-02-29"}, {-719162, "0001-01-01"}, {2932896, "9999-12-31"}, {2932897, "10000-01-01"}, {-719528 - 16000, "0045-03-12 BC"},
 			{vector.PosInfinity, "infinity"}, {vector.NegInfinity, "-infinity"}}},
 		{kind(vector.Time), []oddValue{{0, "00:00:00"}, {day, "24:00:00"}, {day - 1, "23:59:59.999999"}, {12*3600*second + 500_000, "12:00:00.5"}}},
 		{kind(vector.TimeTZ), same("12:00:00+02", "00:00:00-11:30", "23:59:59.999999+15:59", "24:00:00+00")},
@@ -181,7 +181,7 @@ func testMirrorArrays(t *testing.T, b *mirrorBench) {
 		columnOf("nested", listOf(listOf(number()))), columnOf("b", listOf(kind(vector.Bool)))}
 	s := b.stage(columns, "id")
 	rejects := b.write(s, chunkOf(columns,
-		[]any{1, []any{1, nil, 3}, []any{"a", `q"u,o}t`, ""}, []any{"1.25", "-100.00"}, []any{[]any{1, 2}, []any{3, 4}}, []any{true, false}},
+		[]any{1, []any{1, nil, 3}, []any{"a", `q"u,o}t`, ""}, []any{"1.25", "-100.25"}, []any{[]any{1, 2}, []any{3, 4}}, []any{true, false}},
 		[]any{2, []any{}, []any{nil}, []any{"12345.00"}, []any{}, nil},
 		[]any{3, nil, nil, nil, nil, nil}))
 	if len(rejects) != 1 || rejects[0].Row != 1 || rejects[0].Column != "d" {
@@ -191,9 +191,9 @@ func testMirrorArrays(t *testing.T, b *mirrorBench) {
 	if _, err := s.Publish(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{`1|[1,null,3]|["a","q\"u,o}t",""]|[1.25,-100.00]|[[1,2],[3,4]]|[true,false]`, "2|[]|[null]|~|[]|~", "3|~|~|~|~|~"}
+	want := []string{`1|[1,null,3]|["a","q\"u,o}t",""]|[1.25,-100.25]|[[1,2],[3,4]]|[true,false]`, "2|[]|[null]|~|[]|~", "3|~|~|~|~|~"}
 	b.want(columns, want...)
-	got := b.publish(*p, columns, []any{1, []any{1, nil, 3}, []any{"a", `q"u,o}t`, ""}, []any{"1.25", "-100.00"}, []any{[]any{1, 2}, []any{3, 4}}, []any{true, true}}, []any{2, []any{}, []any{nil}, nil, []any{}, nil})
+	got := b.publish(*p, columns, []any{1, []any{1, nil, 3}, []any{"a", `q"u,o}t`, ""}, []any{"1.25", "-100.25"}, []any{[]any{1, 2}, []any{3, 4}}, []any{true, true}}, []any{2, []any{}, []any{nil}, nil, []any{}, nil})
 	b.wantDone(got, 0, 1, 0, 1)
 }
 
