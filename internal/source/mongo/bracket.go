@@ -51,34 +51,25 @@ func bracketOf(t bson.Type) int {
 	return slices.IndexFunc(brackets, func(b bracket) bool { return slices.Contains(b.types, t) })
 }
 
-// least is a value that every other one of a bracket is at least as great as; nil where the bracket has only one value.
-func (b bracket) least() any {
-	switch b.name {
-	case "number":
-		return math.Inf(-1)
-	case "string":
-		return ""
-	case "object":
-		return bson.D{}
-	case "binData":
-		return bson.Binary{}
-	case "objectId":
-		return bson.ObjectID{}
-	case "bool":
-		return false
-	case "date":
-		return bson.DateTime(math.MinInt64)
-	case "timestamp":
-		return bson.Timestamp{}
-	case "dbPointer":
-		return bson.DBPointer{}
-	case "javascript":
-		return bson.JavaScript("")
-	case "javascriptWithScope":
-		return bson.CodeWithScope{Scope: bson.D{}}
-	}
-	return nil
+// rare are the types that not every server which speaks the protocol knows.
+//
+//nolint:gochecknoglobals // a constant table
+var rare = []bson.Type{
+	bson.TypeMinKey, bson.TypeMaxKey, bson.TypeDecimal128, bson.TypeSymbol, bson.TypeDBPointer, bson.TypeJavaScript, bson.TypeCodeWithScope,
 }
+
+// codes are the types as $type takes them; the rare ones only where the server knows them.
+func (b bracket) codes(known bool) (out bson.A) {
+	for _, t := range b.types {
+		if known || !slices.Contains(rare, t) {
+			out = append(out, int32(int8(t)))
+		}
+	}
+	return out
+}
+
+// single reports whether there is but one value in the bracket.
+func (b bracket) single() bool { return b.name == "minKey" || b.name == "null" || b.name == "maxKey" }
 
 // segment is some of the ids of one bracket: lo <= id < hi; nil bounds are open.
 type segment struct {
@@ -86,36 +77,27 @@ type segment struct {
 	lo, hi  any
 }
 
-// condition is that an _id lies in the segment.
-func (s segment) condition() bson.D {
-	b := brackets[s.bracket]
+// condition is that an _id lies in the segment; nil where nothing can. NaN is sorted before all other numbers and compares with none.
+func (s segment) condition(known bool) bson.D {
+	codes := brackets[s.bracket].codes(known)
 	switch {
+	case codes == nil:
+		return nil
 	case s.lo == nil && s.hi == nil:
-		if b.least() == nil {
-			return is("_id", "$type", int32(int8(b.types[0])))
-		}
-		if b.name != "number" {
-			return is("_id", "$gte", b.least())
-		}
-		return or(is("_id", "$gte", b.least()), notANumber())
+		return is("_id", "$type", codes)
 	case s.hi == nil:
 		return is("_id", "$gte", s.lo)
-	case s.lo == nil && b.name == "number":
-		return or(is("_id", "$lt", s.hi), notANumber())
 	case s.lo == nil:
-		return is("_id", "$lt", s.hi)
+		return bson.D{{Key: "_id", Value: bson.D{{Key: "$type", Value: codes}, {Key: "$not", Value: bson.D{{Key: "$gte", Value: s.hi}}}}}}
 	}
 	return bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: s.lo}, {Key: "$lt", Value: s.hi}}}}
 }
-
-// notANumber is the _id that is sorted before all other numbers and compares with none of them.
-func notANumber() bson.D { return bson.D{{Key: "_id", Value: math.NaN()}} }
 
 // behind is the condition that an _id lies in the segment and behind last, which does, too; nil where nothing can.
 func (s segment) behind(last bson.RawValue) bson.D {
 	var c bson.D
 	switch {
-	case brackets[s.bracket].least() == nil:
+	case brackets[s.bracket].single():
 		return nil
 	case isNaN(last):
 		c = bson.D{{Key: "$gte", Value: math.Inf(-1)}}
@@ -141,42 +123,33 @@ func isNaN(v bson.RawValue) bool {
 // segments are ids in the order in which they are read. Nil are all of them, whatever brackets there are.
 type segments []segment
 
-// condition is that an _id lies in one of them, and behind last where that is given.
-func (s segments) condition(last *bson.RawValue) bson.D {
-	if last == nil {
-		if s == nil {
-			return nil
-		}
-		return or(s.conditions()...)
+// condition is that an _id lies in one of them, and behind last where that is given; ok is false where there can be no such one.
+func (s segments) condition(known bool, last *bson.RawValue) (c bson.D, ok bool) {
+	if last == nil && s == nil {
+		return nil, true
 	}
 	if s == nil {
 		s = whole(func(int) bool { return true })
 	}
-	at := bracketOf(last.Type)
-	later := slices.IndexFunc(s, func(x segment) bool { return x.bracket >= at })
-	if at < 0 || later < 0 {
-		return bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: bson.A{}}}}}
-	}
-	s = s[later:]
 	var conditions []bson.D
-	if s[0].bracket == at {
-		if c := s[0].behind(*last); c != nil {
+	for _, x := range s {
+		c := x.condition(known)
+		if last != nil {
+			switch at := bracketOf(last.Type); {
+			case x.bracket < at:
+				continue
+			case x.bracket == at:
+				c = x.behind(*last)
+			}
+		}
+		if c != nil {
 			conditions = append(conditions, c)
 		}
-		s = s[1:]
 	}
-	conditions = append(conditions, s.conditions()...)
-	if len(conditions) == 0 {
-		return bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: bson.A{}}}}}
+	if conditions == nil {
+		return nil, false
 	}
-	return or(conditions...)
-}
-
-func (s segments) conditions() (out []bson.D) {
-	for _, x := range s {
-		out = append(out, x.condition())
-	}
-	return out
+	return or(conditions...), true
 }
 
 // whole are the brackets that are wanted, from end to end.

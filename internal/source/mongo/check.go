@@ -39,6 +39,10 @@ func (a address) hello(ctx context.Context, db *mongo.Database) source.Finding {
 		Secondary bool   `bson:"secondary"`
 	}
 	err := db.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello)
+	var server mongo.ServerError
+	if errors.As(err, &server) && server.HasErrorCode(codeCommandNotFound) { // the old name of it
+		err = db.RunCommand(ctx, bson.D{{Key: "isMaster", Value: 1}}).Decode(&hello)
+	}
 	var build struct {
 		Version string `bson:"version"`
 	}

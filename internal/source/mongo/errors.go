@@ -24,6 +24,7 @@ const (
 	codeNamespaceNotFound    = 26
 	codeCursorNotFound       = 43
 	codeMaxTimeExpired       = 50
+	codeCommandNotFound      = 59
 	codeQueryPlanKilled      = 175
 	codeUnknownStage         = 40324
 	codeAtlas                = 8000

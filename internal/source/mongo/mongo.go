@@ -35,6 +35,7 @@ type Table struct {
 
 	mu    sync.Mutex
 	kind  string // collection, view or timeseries; empty: not asked yet
+	known bool   // the server knows the rare types
 	batch int32  // documents asked for at once
 }
 
@@ -126,9 +127,21 @@ func (t *Table) look(ctx context.Context) error {
 	if !there {
 		return t.missing(names)
 	}
+	known := true
+	if kind == kindCollection {
+		codes := bson.A{}
+		for _, t := range rare {
+			codes = append(codes, int32(int8(t)))
+		}
+		_, err := t.end(ctx, is("_id", "$type", codes), 1)
+		var refused mongo.ServerError
+		if known = !errors.As(err, &refused) || passes(err); known && err != nil {
+			return t.fail(ctx, "read", err)
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.kind = kind
+	t.kind, t.known = kind, known
 	return nil
 }
 
@@ -241,6 +254,11 @@ func (t *Table) paged() bool {
 // Ranges cuts a large collection by its _ids.
 func (t *Table) Ranges(ctx context.Context, pieces int) ([]source.Range, error) {
 	all := []source.Range{{}}
+	if t.kindNow() == "" {
+		if err := t.look(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if pieces <= 1 || !t.paged() {
 		return all, nil
 	}
@@ -263,8 +281,15 @@ func (t *Table) Ranges(ctx context.Context, pieces int) ([]source.Range, error) 
 
 // ends finds the brackets that the _ids are in, with the first and the last of each, by a few looks into the index.
 func (t *Table) ends(ctx context.Context) (out []ends, err error) {
+	t.mu.Lock()
+	known := t.known
+	t.mu.Unlock()
 	for at := 0; at < len(brackets); {
-		first, err := t.end(ctx, whole(func(i int) bool { return i >= at }).condition(nil), 1)
+		c, ok := whole(func(i int) bool { return i >= at }).condition(known, nil)
+		if !ok {
+			return out, nil
+		}
+		first, err := t.end(ctx, c, 1)
 		if err != nil || first == nil {
 			return out, err
 		}
@@ -272,7 +297,7 @@ func (t *Table) ends(ctx context.Context) (out []ends, err error) {
 		if i < at {
 			return nil, nil // a server with an order of its own is read in one piece
 		}
-		last, err := t.end(ctx, segment{bracket: i}.condition(), -1)
+		last, err := t.end(ctx, segment{bracket: i}.condition(known), -1)
 		if err != nil || last == nil {
 			return nil, err
 		}

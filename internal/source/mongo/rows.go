@@ -68,6 +68,9 @@ func (r *rows) one(ctx context.Context) (int64, error) {
 			return 0, r.lost(ctx, err)
 		}
 	}
+	if r.done {
+		return 0, nil
+	}
 	if !r.cursor.Next(ctx) {
 		err := r.cursor.Err()
 		r.end(ctx)
@@ -110,10 +113,7 @@ func (r *rows) mark(raw bson.Raw) error {
 
 // lost decides whether the reading goes on after an error: then it waits a moment and returns nil.
 func (r *rows) lost(ctx context.Context, err error) error {
-	if ctx.Err() != nil || !passes(err) || r.tries >= mostTries || !r.paged && r.last != nil {
-		return err
-	}
-	if !r.paged {
+	if ctx.Err() != nil || !r.paged || !passes(err) || r.tries >= mostTries {
 		return err
 	}
 	r.tries++
@@ -124,10 +124,15 @@ func (r *rows) lost(ctx context.Context, err error) error {
 }
 
 func (r *rows) open(ctx context.Context) error {
-	s := r.t.plan.scan(and(r.condition, r.segments.condition(r.last)), r.paged, r.wanted)
 	r.t.mu.Lock()
-	batch := r.t.batch
+	batch, known := r.t.batch, r.t.known
 	r.t.mu.Unlock()
+	piece, ok := r.segments.condition(known, r.last)
+	if !ok {
+		r.done = true
+		return nil
+	}
+	s := r.t.plan.scan(and(r.condition, piece), r.paged, r.wanted)
 	if r.size > 0 {
 		batch = fitting(r.size)
 	}
@@ -137,9 +142,6 @@ func (r *rows) open(ctx context.Context) error {
 		return err
 	}
 	o := options.Find().SetBatchSize(batch).SetAllowDiskUse(len(s.sort) > 0)
-	if !r.paged {
-		o.SetNoCursorTimeout(true) // it could not go on
-	}
 	if len(s.projection) > 0 {
 		o.SetProjection(s.projection)
 	}
