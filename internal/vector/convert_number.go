@@ -272,7 +272,7 @@ func (s *scientific) write(before, behind int) []byte {
 // text that is no number.
 func Digits(text []byte) (before, behind int, ok bool) {
 	s, ok := takeApart(text)
-	if len(s.digits) == 0 {
+	if !ok || len(s.digits) == 0 {
 		return 0, 0, ok
 	}
 	return max(s.exp, 0), max(len(s.digits)-s.exp, 0), ok

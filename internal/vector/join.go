@@ -3,8 +3,9 @@ package vector
 // maxWidth is the most digits of a bounded decimal: what DuckDB, Redshift and Parquet hold. Wider ones are Decimal without a width.
 const maxWidth = 38
 
-// Join is the narrowest type that holds the values of both. It is commutative and associative. Within a family (whole numbers and
-// decimals, floats, dates and timestamps, lists) it widens; types of different families meet in Text, lists and JSON in JSON.
+// Join is the narrowest type that holds the values of both. Within a family (numbers, dates and timestamps, lists) it widens; types of
+// different families meet in Text, lists and JSON in JSON. It is commutative, and associative but for numbers: there the order decides
+// which of several types that hold all of them it comes to.
 //
 // Lossless is false where a value would not be the same afterwards: a float in a Decimal is its shortest text, no longer the binary
 // number, and an integer beyond 2^53 is in no float. It is true for scalars that become Text by their canonical text, although that
