@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"firth/internal/lake"
+	"firth/internal/name"
 	"firth/internal/warehouse"
 )
 
@@ -168,20 +169,14 @@ func (f *finder) tables(c *chunk) (out []string, err error) {
 const maxSeen = 100_000
 
 // unknown is the error of a name that is not there: it names the nearest one and the others.
-func unknown(what, name string, known []string) error {
+func unknown(what, wrong string, known []string) error {
 	slices.Sort(known)
 	known = slices.Compact(known)
 	if len(known) == 0 {
 		return fmt.Errorf("there is no %s %q: there is none at all yet", what, name)
 	}
-	nearest, least := "", len(name)/2+1
-	for _, k := range known {
-		if n := distance(strings.ToLower(name), strings.ToLower(k)); n < least {
-			nearest, least = k, n
-		}
-	}
-	text := fmt.Sprintf("there is no %s %q", what, name)
-	if nearest != "" {
+	text := fmt.Sprintf("there is no %s %q", what, wrong)
+	if nearest := name.Nearest(wrong, known); nearest != "" {
 		text += fmt.Sprintf("; did you mean %q?", nearest)
 	}
 	const most = 50
@@ -198,25 +193,4 @@ func ending(text string) string {
 		return "?"
 	}
 	return ""
-}
-
-// distance is the number of letters to be put in, taken out or replaced (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		left := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := left
-			if a[i] != b[j] {
-				d++
-			}
-			left = row[j+1]
-			row[j+1] = min(d, row[j]+1, left+1)
-		}
-	}
-	return row[len(b)]
 }
