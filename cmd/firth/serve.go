@@ -28,5 +28,9 @@ and ends with exit code 0. A 200 on a write route means that the events are on d
 	cmd.Flags().StringSliceVar(&o.Roles, "roles", nil, "run only these roles: collect,write or load,query (default all)")
 	cmd.Flags().StringVar(&o.LogFormat, "log", "text", "log format: text or json")
 	cmd.Flags().StringVar(&o.Profile, "cpuprofile", "", "write CPU profiles of both processes into this folder when they end")
+	cmd.Flags().StringVar(&o.Base, "base", "", "folder of a configuration that is read from standard input")
+	if err := cmd.Flags().MarkHidden("base"); err != nil {
+		cmd.RunE = func(*cobra.Command, []string) error { return err }
+	}
 	return cmd
 }

@@ -25,13 +25,16 @@ type CheckOptions struct {
 	Setup  string
 	Stdout io.Writer
 
-	kinds map[string]serverKind // nil: those of this build
+	kinds   map[string]serverKind // nil: those of this build
+	mirrors *mirrorKinds          // nil: those of this build
 }
 
 // Finding is the outcome of one check.
 type Finding struct {
 	What      string `json:"what"`
 	Warehouse string `json:"warehouse,omitempty"` // the one it is about, where that is a server
+	Database  string `json:"database,omitempty"`
+	Mirror    string `json:"mirror,omitempty"`
 	OK        bool   `json:"ok"`
 	Found     string `json:"found"`
 	Hint      string `json:"hint,omitempty"`
@@ -39,10 +42,12 @@ type Finding struct {
 
 // label is what a finding is about, for a person.
 func (f *Finding) label() string {
-	if f.Warehouse == "" {
-		return f.What
+	for _, about := range []string{f.Warehouse, f.Database, f.Mirror} {
+		if about != "" {
+			return about + ": " + f.What
+		}
 	}
-	return f.Warehouse + ": " + f.What
+	return f.What
 }
 
 var errFindings = errors.New("not everything is well")
@@ -54,6 +59,10 @@ func Check(ctx context.Context, o CheckOptions) error {
 	}
 	if o.kinds == nil {
 		o.kinds = serverKinds()
+	}
+	if o.mirrors == nil {
+		kinds := newMirrorKinds()
+		o.mirrors = &kinds
 	}
 	if o.Setup != "" {
 		return printSetup(&o)
@@ -122,11 +131,12 @@ func check(ctx context.Context, o *CheckOptions) []Finding {
 		return out
 	}
 	out := []Finding{{What: "configuration", OK: true, Found: configured(cfg)}}
-	if len(cfg.Sources) == 0 {
+	if len(cfg.Sources) == 0 && len(cfg.Mirrors) == 0 {
 		out = append(out, Finding{What: "sources", Found: "none: nobody can send events", Hint: "add sources: { production: { write_key: choose-a-key } }"})
 	}
 	out = append(out, checkFolder(ctx, cfg)...)
-	return append(out, checkRemotes(ctx, cfg, o.kinds, checkPatience)...)
+	out = append(out, checkRemotes(ctx, cfg, o.kinds, checkPatience)...)
+	return append(out, checkMirrors(ctx, cfg, o.mirrors.sources, checkPatience)...)
 }
 
 // configured says what a configuration has.
@@ -140,6 +150,12 @@ func configured(cfg *config.Config) string {
 		found += ", " + counted(remote, "warehouse") + ", the embedded one is switched off"
 	case remote > 0:
 		found += ", " + counted(remote, "warehouse") + " beside the embedded one"
+	}
+	if n := len(cfg.Databases); n > 0 {
+		found += ", " + counted(n, "database")
+	}
+	if n := len(cfg.Mirrors); n > 0 {
+		found += ", " + counted(n, "mirror")
 	}
 	return found
 }

@@ -32,6 +32,7 @@ type answerState struct {
 	Load       []loadFigures     `json:"load"`
 	// Warehouses are those that are servers.
 	Warehouses []warehouseFigures `json:"warehouses,omitempty"`
+	Mirrors    []mirrorFigures    `json:"mirrors,omitempty"`
 }
 
 // loadFigures is how far a warehouse is behind the lake for one source.
@@ -55,6 +56,7 @@ type childState struct {
 	last []state.Component
 	load []loadFigures
 	far  []warehouseFigures
+	sync []mirrorFigures
 }
 
 const (
@@ -93,7 +95,7 @@ func (c *childState) Run(ctx context.Context) error {
 func (c *childState) replace(now []state.Component, answer answerState) {
 	c.mu.Lock()
 	before := c.last
-	c.last, c.load, c.far = now, answer.Load, answer.Warehouses
+	c.last, c.load, c.far, c.sync = now, answer.Load, answer.Warehouses, answer.Mirrors
 	c.mu.Unlock()
 	was := map[string]state.Component{}
 	for _, b := range before {
@@ -159,6 +161,13 @@ func (c *childState) warehouses() []warehouseFigures {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.far
+}
+
+// mirrors are the figures of the mirrors, as of the last answer.
+func (c *childState) mirrors() []mirrorFigures {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sync
 }
 
 func (c *childState) components() []state.Component {

@@ -19,6 +19,7 @@ import (
 const (
 	lakePath = "/internal/lake/" // on the control socket: what is done to the lake
 	loadPath = "/internal/load/" // on the answering half's socket: what is loaded; the name is that of a warehouse
+	syncPath = "/internal/sync/" // and which mirrors are run; the name is that of a mirror
 )
 
 // lakeOrder is what a person asks of the lake or of a warehouse: the name of the job and what it needs.
@@ -28,6 +29,7 @@ type lakeOrder struct {
 	Dir    string `json:"dir,omitempty"`    // backup, restore: an absolute path
 
 	Load *loadOrder `json:"load,omitempty"` // orders to load
+	Sync *syncOrder `json:"sync,omitempty"` // orders to run a mirror
 }
 
 // progress is how far a job has come. Stage says what it works at; a Total of 0 is not known.
@@ -36,6 +38,9 @@ type progress struct {
 	Done  int64  `json:"done"`
 	Total int64  `json:"total,omitempty"`
 	Unit  string `json:"unit,omitempty"` // rows, bytes or files
+	// Bytes is how much has come beside what is counted; Left how many seconds the rest may take, 0: not known.
+	Bytes int64   `json:"bytes,omitempty"`
+	Left  float64 `json:"left,omitempty"`
 }
 
 // lakeJob does one job until it is done or ctx ends. It may be told off at any moment and leaves the lake whole then. It calls
@@ -174,8 +179,11 @@ func (c *control) carryOut(w http.ResponseWriter, r *http.Request, name string, 
 
 // job is what a job is called in words.
 func (c *control) job(name string) string {
-	if c.path == loadPath {
+	switch c.path {
+	case loadPath:
 		return "load of " + name
+	case syncPath:
+		return "run of the mirror " + name
 	}
 	return name
 }
@@ -199,6 +207,9 @@ func (o *lakeOrder) text() string {
 		if l.Rebuild {
 			words = append(words, "rebuild")
 		}
+	}
+	if o.Sync != nil {
+		say("sync", o.Sync.text())
 	}
 	return strings.Join(words, " ")
 }

@@ -95,29 +95,9 @@ func LakeWork(ctx context.Context, job string, o LakeOptions) error {
 
 // doOrder lets the server on the data folder do a job, or does it here where there is none.
 func doOrder(ctx context.Context, cfg *config.Config, dir folders, job string, order lakeOrder, show func(progress), warnings io.Writer) (json.RawMessage, error) {
-	for deadline := time.Now().Add(orderPatience); ; {
-		lock, err := lockFolder(dir.root)
-		if err == nil {
-			report, err := doHere(ctx, cfg, dir, job, order, show, warnings)
-			lock.release()
-			return report, err
-		}
-		if !errors.Is(err, ErrLocked) {
-			return nil, hint(err, "choose a folder that this user may write, in data:")
-		}
-		report, err := sendOrder(ctx, dir.control(), job, order, show)
-		if !errors.Is(err, errNobody) {
-			return report, err
-		}
-		if time.Now().After(deadline) {
-			return nil, nobodyAnswers(dir.root)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	return hereOrThere(ctx, dir.root,
+		func() (json.RawMessage, error) { return doHere(ctx, cfg, dir, job, order, show, warnings) },
+		func() (json.RawMessage, error) { return sendOrder(ctx, dir.control(), job, order, show) })
 }
 
 // doHere does a job while no server runs. The folder is locked.

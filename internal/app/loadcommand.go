@@ -115,29 +115,11 @@ func (o *LoadOptions) order() (*loadOrder, error) {
 
 // carryOut lets the server on the data folder do the work, or does it here where there is none.
 func (o *LoadOptions) carryOut(ctx context.Context, cfg *config.Config, dir folders, order *loadOrder, show func(progress)) (json.RawMessage, error) {
-	for deadline := time.Now().Add(orderPatience); ; {
-		lock, err := lockFolder(dir.root)
-		if err == nil {
-			report, err := o.loadHere(ctx, cfg, dir, order, show)
-			lock.release()
-			return report, err
-		}
-		if !errors.Is(err, ErrLocked) {
-			return nil, hint(err, "choose a folder that this user may write, in data:")
-		}
-		report, err := sendTo(ctx, dir.socket(), loadPath+o.Warehouse, lakeOrder{Load: order}, show)
-		if !errors.Is(err, errNobody) {
-			return report, err
-		}
-		if time.Now().After(deadline) {
-			return nil, nobodyAnswers(dir.root)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	return hereOrThere(ctx, dir.root,
+		func() (json.RawMessage, error) { return o.loadHere(ctx, cfg, dir, order, show) },
+		func() (json.RawMessage, error) {
+			return sendTo(ctx, dir.socket(), loadPath+o.Warehouse, lakeOrder{Load: order}, show)
+		})
 }
 
 // loadHere does the work while no server runs. The folder is locked.

@@ -15,10 +15,10 @@ import (
 func (w *worker) loadOrders(ctx context.Context) *control {
 	jobs := map[string]lakeJob{}
 	if !w.cfg.Warehouses[config.Local].Off {
-		jobs[config.Local] = w.untilStop(ctx, w.loadLocal)
+		jobs[config.Local] = w.untilStop(ctx, "the load", w.loadLocal)
 	}
 	for _, name := range w.cfg.Remote() {
-		jobs[name] = w.untilStop(ctx, func(ctx context.Context, o lakeOrder, show func(progress)) (any, error) {
+		jobs[name] = w.untilStop(ctx, "the load", func(ctx context.Context, o lakeOrder, show func(progress)) (any, error) {
 			return w.loadRemote(ctx, name, o, show)
 		})
 	}
@@ -28,14 +28,14 @@ func (w *worker) loadOrders(ctx context.Context) *control {
 }
 
 // untilStop ends a job with the process, in words.
-func (w *worker) untilStop(ctx context.Context, job lakeJob) lakeJob {
+func (w *worker) untilStop(ctx context.Context, what string, job lakeJob) lakeJob {
 	return func(order context.Context, o lakeOrder, show func(progress)) (any, error) {
 		order, cancel := context.WithCancel(order)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
 		report, err := job(order, o, show)
 		if err != nil && ctx.Err() != nil {
-			return nil, hint(errors.New("the server stops; the load was ended before it was done"), "run the command again: what was loaded stays, and every batch is in whole or not at all")
+			return nil, hint(errors.New("the server stops; "+what+" was ended before it was done"), "run the command again: what was loaded stays, and every batch is in whole or not at all")
 		}
 		return report, err
 	}

@@ -103,3 +103,31 @@ func nobodyAnswers(dir string) error {
 	return hint(fmt.Errorf("another process has the data folder %s and takes no orders", dir),
 		"it is a server that starts or stops, or another firth command: try again in a moment")
 }
+
+// hereOrThere does a job on a data folder: here, with the folder locked, where no server runs on it; else there, by an order to the
+// server, which returns errNobody where nobody takes orders yet.
+func hereOrThere[R any](ctx context.Context, root string, here, there func() (R, error)) (R, error) {
+	var none R
+	for deadline := time.Now().Add(orderPatience); ; {
+		lock, err := lockFolder(root)
+		if err == nil {
+			defer lock.release()
+			return here()
+		}
+		if !errors.Is(err, ErrLocked) {
+			return none, hint(err, "choose a folder that this user may write, in data:")
+		}
+		report, err := there()
+		if !errors.Is(err, errNobody) {
+			return report, err
+		}
+		if time.Now().After(deadline) {
+			return none, nobodyAnswers(root)
+		}
+		select {
+		case <-ctx.Done():
+			return none, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

@@ -91,8 +91,12 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	if err != nil {
 		return nil, errors.Join(err, p.close())
 	}
+	base, err := cfg.Dir()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("find the configuration's folder: %w", err), p.close())
+	}
 	p.child = &child{
-		args: []string{"serve", "--roles", "load,query", "-c", "-", "--log", o.LogFormat}, stdin: cfg.Text,
+		args: []string{"serve", "--roles", "load,query", "-c", "-", "--base", base, "--log", o.LogFormat}, stdin: cfg.Text,
 		pidFile: dir.childPID(), stderr: o.Stderr, log: log, grace: childGrace,
 	}
 	if o.Profile != "" {

@@ -55,6 +55,12 @@ func (s *progressShow) move(p progress) {
 			progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: "", BarEnd: ""}),
 		)
 	}
+	if p.Bytes > 0 {
+		s.bar.Describe(p.Stage + " (" + sizeText(p.Bytes) + ")")
+	}
+	if total > 0 && p.Done > total { // the total was an estimate
+		s.bar.ChangeMax64(p.Done + 1)
+	}
 	_ = s.bar.Set64(p.Done)
 }
 
@@ -76,11 +82,17 @@ func (p progress) text() string {
 	if unit != "" {
 		unit = " " + unit
 	}
+	beside := ""
+	if p.Bytes > 0 {
+		beside = ", " + sizeText(p.Bytes)
+	}
 	switch {
+	case p.Total > 0 && p.Left > 0:
+		return fmt.Sprintf("%s: %s of about %s%s (%d%%)%s, %s left", p.Stage, number(p.Done), number(p.Total), unit, min(100, 100*p.Done/p.Total), beside, seconds(p.Left))
 	case p.Total > 0:
-		return fmt.Sprintf("%s: %s of %s%s", p.Stage, number(p.Done), number(p.Total), unit)
+		return fmt.Sprintf("%s: %s of %s%s%s", p.Stage, number(p.Done), number(p.Total), unit, beside)
 	case p.Done > 0:
-		return fmt.Sprintf("%s: %s%s", p.Stage, number(p.Done), unit)
+		return fmt.Sprintf("%s: %s%s%s", p.Stage, number(p.Done), unit, beside)
 	}
 	return p.Stage
 }

@@ -30,7 +30,7 @@ type runHistory struct {
 	into    load.History // nil while the embedded warehouse is not open
 	waiting []historyEntry
 	wake    chan struct{}            // of capacity 1
-	last    map[string]warehouse.Run // by warehouse
+	last    map[string]warehouse.Run // by lastKey
 	noted   string
 }
 
@@ -56,8 +56,7 @@ func newRunHistory(log *slog.Logger, told func(warehouse.Run)) *runHistory {
 func (h *runHistory) RecordRun(_ context.Context, r *warehouse.Run) error {
 	run := copyRun(r)
 	h.mu.Lock()
-	name, _, _ := strings.Cut(run.Name, "/") // a run by hand may name a source behind it
-	h.last[name] = *run
+	h.last[lastKey(run)] = *run
 	at := slices.IndexFunc(h.waiting, func(e historyEntry) bool { return e.run != nil && e.run.ID == run.ID })
 	if at >= 0 {
 		h.waiting[at].run = run
@@ -76,6 +75,21 @@ func (h *runHistory) RecordRun(_ context.Context, r *warehouse.Run) error {
 	}
 	return nil
 }
+
+// lastKey is what the last run is remembered by: the warehouse, or the mirror behind a word. A run by hand may name a source behind the
+// warehouse, and a mirror has lists and gets.
+func lastKey(r *warehouse.Run) string {
+	name, _, _ := strings.Cut(r.Name, "/")
+	if r.Kind == mirrorKind {
+		return mirrorKey(name)
+	}
+	return name
+}
+
+// mirrorKind is the kind of the runs of mirrors.
+const mirrorKind = "mirror"
+
+func mirrorKey(name string) string { return mirrorKind + " " + name }
 
 // EndRuns implements load.History.
 func (h *runHistory) EndRuns(_ context.Context, kind, name, reason, hint string, forget time.Time) error {

@@ -23,6 +23,7 @@ import (
 type ServeOptions struct {
 	Config    string   // path; "" is firth.yaml, "-" is Stdin
 	Roles     []string // empty: all
+	Base      string   // the folder of a configuration that comes by Stdin; empty: the working directory
 	LogFormat string
 	// Profile is a folder for CPU profiles of both halves, written when they end; empty: none.
 	Profile string
@@ -53,6 +54,9 @@ func Serve(ctx context.Context, o ServeOptions) error {
 		if cfg, err = loadConfig(o.Config, o.Stdin); err != nil {
 			return err
 		}
+	}
+	if o.Base != "" {
+		cfg.Base = o.Base
 	}
 	for _, r := range o.Roles {
 		if !slices.Contains(answering, r) && !slices.Contains(collecting, r) {

@@ -17,7 +17,7 @@ import (
 type remote struct {
 	name string
 	config.Warehouse
-	schemas []string     // those that its sources are loaded into, under its own names
+	schemas []string     // those that its sources are loaded into, under its own names, and those of mirrors
 	log     *slog.Logger // of the warehouse, which names itself in what it logs
 }
 
@@ -64,6 +64,7 @@ func remotes(cfg *config.Config, kinds map[string]serverKind, log *slog.Logger) 
 			for _, s := range sources {
 				r.schemas = append(r.schemas, r.rules(k).Schema(s))
 			}
+			r.schemas = append(r.schemas, mirrorSchemas(cfg, name)...)
 		}
 		out = append(out, r)
 	}

@@ -118,7 +118,7 @@ func serving(t *testing.T, cfg *config.Config, dir folders, kinds map[string]ser
 	if err != nil {
 		t.Fatal(err)
 	}
-	w = newWorker(cfg, dir, slog.New(slog.DiscardHandler), kinds)
+	w = newWorker(cfg, dir, slog.New(slog.DiscardHandler), kinds, newMirrorKinds())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.serve(ctx) }()

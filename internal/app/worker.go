@@ -17,6 +17,7 @@ import (
 
 	"firth/internal/api"
 	"firth/internal/config"
+	"firth/internal/mirror"
 	"firth/internal/query"
 	"firth/internal/state"
 	"firth/internal/warehouse"
@@ -34,9 +35,11 @@ type worker struct {
 	history *runHistory
 	fleet   *fleet
 	alerts  alerter
+	mirrors *mirrorFleet
 	orders  *control
+	syncs   *control
 	list    *api.Handler  // of the warehouses, whether the embedded one is open or not
-	landed  chan struct{} // closed when the fleet has ended
+	landed  chan struct{} // closed when fleet and mirrors have ended
 }
 
 // childMemory is what the Go half of the child aims to stay under, in bytes; the engine's limit is query.memory and comes on top.
@@ -55,7 +58,7 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("800"), 0o600); err != nil {
 		log.Warn("the system may end the collecting half first when memory runs out", "error", err)
 	}
-	return newWorker(cfg, dir, log, serverKinds()).serve(ctx)
+	return newWorker(cfg, dir, log, serverKinds(), newMirrorKinds()).serve(ctx)
 }
 
 // serve listens on the socket and works until ctx ends.
@@ -66,9 +69,15 @@ func (w *worker) serve(ctx context.Context) error {
 	}
 	srv := &http.Server{Handler: w, ReadHeaderTimeout: 10 * time.Second}
 	group, ctx := errgroup.WithContext(ctx)
-	w.orders = w.loadOrders(ctx)
+	w.orders, w.syncs = w.loadOrders(ctx), w.syncOrders(ctx)
 	group.Go(func() error { return w.history.Run(ctx) })
-	group.Go(func() error { defer close(w.landed); return w.fleet.Run(ctx) })
+	group.Go(func() error {
+		defer close(w.landed)
+		var flying errgroup.Group
+		flying.Go(func() error { return w.fleet.Run(ctx) })
+		flying.Go(func() error { return w.mirrors.Run(ctx) })
+		return flying.Wait()
+	})
 	group.Go(func() error { return w.alerts.Run(ctx) })
 	group.Go(func() error { return w.watch(ctx, alertEvery) })
 	group.Go(func() error {
@@ -90,10 +99,11 @@ func (w *worker) serve(ctx context.Context) error {
 	return group.Wait()
 }
 
-func newWorker(cfg *config.Config, dir folders, log *slog.Logger, kinds map[string]serverKind) *worker {
+func newWorker(cfg *config.Config, dir folders, log *slog.Logger, kinds map[string]serverKind, mirrors mirrorKinds) *worker {
 	w := &worker{cfg: cfg, dir: dir, log: log, state: state.New("warehouse"), alerts: newAlerter(cfg, dir, log), landed: make(chan struct{})}
 	w.history = newRunHistory(log, func(r warehouse.Run) { w.alerts.RunEnded(r) })
 	w.fleet = newFleet(cfg, dir, log, kinds, w.history)
+	w.mirrors = newMirrorFleet(cfg, log, mirrors, w.history, func() mirror.Target { return mirrorsOf(w.answer.Load()) })
 	w.list = w.newAPI(closedEngine{w.state})
 	return w
 }
@@ -103,7 +113,7 @@ func (w *worker) newAPI(engine api.Engine) *api.Handler {
 	h := api.New(engine, apiUsers(w.cfg))
 	// The socket is in a folder that only the owner can enter; what comes through the front door carries its mark.
 	h.Trust, h.Log = func(r *http.Request) bool { return r.Header.Get(frontMark) == "" }, w.log
-	h.Warehouses = w.warehouses
+	h.Warehouses, h.Mirrors = w.warehouses, w.mirrorList
 	return h
 }
 
@@ -134,7 +144,9 @@ func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.takeTable(rw, r)
 	case strings.HasPrefix(r.URL.Path, loadPath):
 		w.takeLoad(rw, r)
-	case r.URL.Path == "/api/warehouses":
+	case strings.HasPrefix(r.URL.Path, syncPath):
+		w.takeSync(rw, r)
+	case r.URL.Path == "/api/warehouses" || r.URL.Path == "/api/mirrors":
 		w.list.ServeHTTP(rw, r)
 	case h != nil:
 		h.ServeHTTP(rw, r)
@@ -161,7 +173,7 @@ func (w *worker) exchange(rw http.ResponseWriter, r *http.Request) {
 		out.Load = a.loading(r.Context(), time.Now())
 	}
 	out.Load = append(out.Load, w.fleet.loading(r.Context(), time.Now())...)
-	out.Warehouses = w.fleet.figures()
+	out.Warehouses, out.Mirrors = w.fleet.figures(), w.mirrors.figures(w.history)
 	writeJSON(rw, http.StatusOK, out)
 }
 
@@ -171,6 +183,7 @@ func (w *worker) components() []state.Component {
 		list = append(list, a.loader.State(), integrity(a.reader.Damaged()))
 	}
 	list = append(list, w.fleet.components()...)
+	list = append(list, w.mirrors.components()...)
 	if c := w.alerts.State(); c.Name != "" {
 		list = append(list, c)
 	}

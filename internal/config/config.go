@@ -40,6 +40,8 @@ type Config struct {
 	// Path is the file it was read from; Text is its content. Both are empty for a configuration made in memory.
 	Path string `yaml:"-"`
 	Text []byte `yaml:"-"`
+	// Base, where set, stands for the folder of the file: the text came from elsewhere.
+	Base string `yaml:"-"`
 }
 
 // Source is one sender of events; its name is the schema in every warehouse.

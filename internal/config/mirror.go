@@ -158,11 +158,8 @@ type Late struct {
 // Missing is null, none or zero.
 type Missing string
 
-// Arrays is json or table for all arrays, or a mapping of paths to one of the two.
-type Arrays struct {
-	All  string
-	Path map[string]string
-}
+// Arrays is json, the default, or a mapping of paths to json or table.
+type Arrays struct{ Path map[string]string }
 
 // Defaults of mirrors.
 const (
@@ -208,8 +205,13 @@ func (c *Config) Takers() []string {
 	return slices.DeleteFunc(c.Loaded(), func(name string) bool { return c.Warehouses[name].Type == Redshift })
 }
 
-// Dir is the folder of the file that was read, in which relative paths of programs are looked for; absolute.
-func (c *Config) Dir() (string, error) { return filepath.Abs(filepath.Dir(c.Path)) }
+// Dir is the folder of the file that was read, in which relative paths of programs are looked for, or Base; absolute.
+func (c *Config) Dir() (string, error) {
+	if c.Base != "" {
+		return filepath.Abs(c.Base)
+	}
+	return filepath.Abs(filepath.Dir(c.Path))
+}
 
 // MirrorNames are the names of all mirrors, in order.
 func (c *Config) MirrorNames() []string { return keys(c.Mirrors) }

@@ -91,7 +91,7 @@ func TestCopies(t *testing.T) {
 	if l := c.Mirrors["log"]; l.Late.Number != 1000 || l.From.Where != "level > 2" || l.Types["at"] != "timestamptz" || l.Into.Table != "events_log" {
 		t.Errorf("log: %+v", l)
 	}
-	if o := c.Mirrors["orders"]; o.Depth != 2 || o.Arrays.Path["items"] != "table" || c.Mirrors["raw"].Arrays.All != "table" {
+	if o := c.Mirrors["orders"]; o.Depth != 2 || o.Arrays.Path["items"] != "table" || c.Mirrors["raw"].Arrays.Path != nil {
 		t.Errorf("orders: %+v", o)
 	}
 }

@@ -140,12 +140,14 @@ func (a *Arrays) read(d *decoder, key string, n ast.Node) {
 		d.mapping(key, n, reflect.ValueOf(&a.Path).Elem())
 	} else {
 		d.scalar(key, n, func(text string) error {
-			a.All = text
+			if text != "json" {
+				return fmt.Errorf("%q is not json, the default; arrays that become tables are named: { items: table }", text)
+			}
 			return nil
 		})
 	}
-	for _, what := range append(values(a.Path), a.All) {
-		if what != "" && what != "json" && what != "table" {
+	for _, what := range values(a.Path) {
+		if what != "json" && what != "table" {
 			d.fault(line(n), key, "%q is not one of json, table", what)
 		}
 	}
