@@ -173,7 +173,7 @@ func unknown(what, wrong string, known []string) error {
 	slices.Sort(known)
 	known = slices.Compact(known)
 	if len(known) == 0 {
-		return fmt.Errorf("there is no %s %q: there is none at all yet", what, name)
+		return fmt.Errorf("there is no %s %q: there is none at all yet", what, wrong)
 	}
 	text := fmt.Sprintf("there is no %s %q", what, wrong)
 	if nearest := name.Nearest(wrong, known); nearest != "" {
