@@ -263,6 +263,9 @@ func (c *copying) transfer(ctx context.Context) error {
 func (c *copying) finish(ctx context.Context) error {
 	c.fidelity()
 	c.remarks()
+	if err := c.docs.drifted(c.run); err != nil {
+		return err
+	}
 	if c.o.DryRun {
 		c.report.Rejects = int64(len(c.w.rejects)) + c.w.unlisted
 		return nil
@@ -274,6 +277,10 @@ func (c *copying) finish(ctx context.Context) error {
 	if c.unchanged(keys) {
 		c.report.Unchanged = c.rows.Load()
 		return c.tidy(ctx)
+	}
+	if len(c.w.columns()) == 0 {
+		c.notice("there is no document yet: the table is made when there is one")
+		return nil
 	}
 	if err := c.w.flush(ctx); err != nil {
 		return err

@@ -1,8 +1,9 @@
 package mirror
 
 import (
-	"bytes"
 	"cmp"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"math/big"
@@ -90,22 +91,21 @@ func (l *Late) behind(high vector.Value) vector.Value {
 	case vector.Date:
 		const day = 24 * time.Hour
 		out.Num = high.Num - int64((back.Time+day-1)/day)
-	case vector.Blob:
+	case vector.Text:
 		out.Text = earlierObjectID(high.Text, back.Time)
 	}
 	return out
 }
 
-// earlierObjectID moves an ObjectID back; its first four bytes are seconds.
+// earlierObjectID moves an id back that is the 24 digits of an ObjectID, whose first eight are seconds; any other stays.
 func earlierObjectID(id string, by time.Duration) string {
-	if len(id) != 12 {
+	b, err := hex.DecodeString(id)
+	if err != nil || len(b) != 12 || id != hex.EncodeToString(b) {
 		return id
 	}
-	b := []byte(id)
-	sec := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-	sec -= min(sec, uint32(min(by/time.Second, math.MaxUint32)))
-	b[0], b[1], b[2], b[3] = byte(sec>>24), byte(sec>>16), byte(sec>>8), byte(sec)
-	return string(append(b[:4], bytes.Repeat([]byte{0}, 8)...))
+	sec := binary.BigEndian.Uint32(b)
+	sec -= uint32(min(by/time.Second, time.Duration(sec)))
+	return fmt.Sprintf("%08x%016x", sec, 0)
 }
 
 // bounded keeps a high mark from lying in the future: one row that does would hide all others until then. ok is false where it did.

@@ -295,7 +295,7 @@ func (t *tabular) counts() []counts { return t.t.counts }
 // intake makes one for a range.
 func (c *copying) intake() intake {
 	if c.docs != nil {
-		return c.docs.intake(c)
+		return c.docs.intake()
 	}
 	return &tabular{c: c, t: newTransform(c.layout)}
 }
