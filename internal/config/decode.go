@@ -128,25 +128,29 @@ func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
 	case reflect.String:
 		d.scalar(key, n, func(text string) error { v.SetString(text); return nil })
 	case reflect.Bool:
-		d.scalar(key, n, func(text string) error {
-			if text != "true" && text != "false" {
-				return fmt.Errorf("%q is neither true nor false", text)
-			}
-			v.SetBool(text == "true")
-			return nil
-		})
+		d.scalar(key, n, func(text string) error { return setBool(v, text) })
 	case reflect.Int:
-		d.scalar(key, n, func(text string) error {
-			i, err := strconv.Atoi(strings.ReplaceAll(text, "_", ""))
-			if err != nil {
-				return fmt.Errorf("%q is no whole number", text)
-			}
-			v.SetInt(int64(i))
-			return nil
-		})
+		d.scalar(key, n, func(text string) error { return setInt(v, text) })
 	default:
 		d.fault(line(n), key, "cannot be set here")
 	}
+}
+
+func setBool(v reflect.Value, text string) error {
+	if text != "true" && text != "false" {
+		return fmt.Errorf("%q is neither true nor false", text)
+	}
+	v.SetBool(text == "true")
+	return nil
+}
+
+func setInt(v reflect.Value, text string) error {
+	i, err := strconv.Atoi(strings.ReplaceAll(text, "_", ""))
+	if err != nil {
+		return fmt.Errorf("%q is no whole number", text)
+	}
+	v.SetInt(int64(i))
+	return nil
 }
 
 // glued is the text of a plain scalar with a colon inside, such as env:NAME, which the parser takes for a mapping when it
