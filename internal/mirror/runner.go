@@ -18,7 +18,7 @@ import (
 // be called from anywhere.
 type Runner struct {
 	m      *Mirror
-	clocks []*clock
+	clocks []*scheduled
 	turn   chan struct{} // holds one token: who has it runs the mirror
 
 	mu      sync.Mutex
@@ -29,8 +29,8 @@ type Runner struct {
 	failed  map[string]*failure // by part
 }
 
-// clock is one of the parts of a mirror that has a schedule.
-type clock struct {
+// scheduled is one of the parts of a mirror that has a schedule.
+type scheduled struct {
 	part string // copy, list or get
 	s    schedule.Schedule
 	run  func(context.Context, RunOptions, func(Progress)) (*Report, error)
@@ -57,7 +57,7 @@ const (
 // NewRunner makes a runner. It does nothing until Run or Do.
 func NewRunner(m *Mirror, clocks Clocks) *Runner {
 	r := &Runner{m: m, turn: make(chan struct{}, 1), failed: map[string]*failure{}}
-	for _, c := range []clock{{part: "copy", s: clocks.Copy, run: m.Copy}, {part: "list", s: clocks.List, run: m.List}, {part: "get", s: clocks.Get, run: m.Get}} {
+	for _, c := range []scheduled{{part: "copy", s: clocks.Copy, run: m.Copy}, {part: "list", s: clocks.List, run: m.List}, {part: "get", s: clocks.Get, run: m.Get}} {
 		if c.s != nil {
 			r.clocks = append(r.clocks, &c)
 		}
@@ -78,7 +78,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	for {
 		// Of those due at the same time the list is first: the get asks for what it found.
-		c := slices.MinFunc(r.clocks, func(a, b *clock) int { return a.due.Compare(b.due) })
+		c := slices.MinFunc(r.clocks, func(a, b *scheduled) int { return a.due.Compare(b.due) })
 		if !r.wait(ctx, c.due) {
 			return nil
 		}
@@ -104,7 +104,7 @@ func (r *Runner) wait(ctx context.Context, due time.Time) bool {
 }
 
 // round is one run of a part by its clock. The error is the context's.
-func (r *Runner) round(ctx context.Context, c *clock) error {
+func (r *Runner) round(ctx context.Context, c *scheduled) error {
 	var rep *Report
 	var began time.Time
 	err := r.take(ctx, c.part, func() error {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"firth/internal/infer"
 	"firth/internal/vector"
 	"firth/internal/warehouse"
 )
@@ -195,7 +196,7 @@ func merge(list, with []vector.Column) (grown, out []vector.Column) {
 		switch {
 		case !ok:
 			out, grown = append(out, c), append(grown, c)
-		case !out[i].Type.Equal(c.Type) && vector.Widens(out[i].Type, c.Type):
+		case !out[i].Type.Equal(c.Type) && infer.Widens(out[i].Type, c.Type):
 			out[i].Type = c.Type
 			grown = append(grown, out[i])
 		}
