@@ -61,12 +61,12 @@ type listing struct {
 	typ    vector.Type // of the stage's column
 	count  int64
 
-	known    []uint64 // sorted hashes of the ids of the list before
-	fresh    []vector.Value
-	failed   map[string]vector.Value // ids whose get failed, by text
-	present  []vector.Value          // those of them that are still listed
-	unasked  map[string]bool         // ids that were new before and are waiting
-	awaiting []vector.Value
+	gets    bool     // there was a get: it is of interest which ids are new to it
+	known   []uint64 // sorted hashes of the ids of the list before
+	fresh   []vector.Value
+	failed  map[string]vector.Value // ids whose get failed, by text
+	present []vector.Value          // those of them that are still listed
+	unasked map[string]bool         // ids that were new before and are waiting
 }
 
 func (m *Mirror) listOnce(ctx context.Context, r *run) (err error) {
@@ -138,9 +138,10 @@ func (l *listing) recall(ctx context.Context) error {
 		l.failed[valueText(id)] = id
 	}
 	before, err := l.all.list()
-	if err != nil || before == nil {
+	if err != nil || before == nil || len(l.all.Get) == 0 {
 		return err
 	}
+	l.gets = true
 	for _, id := range before.New {
 		l.unasked[valueText(id)] = true
 	}
@@ -241,7 +242,7 @@ func (l *listing) look(first int) {
 			l.present = append(l.present, id)
 			delete(l.failed, string(text))
 		}
-		if len(l.fresh) >= maxNew {
+		if !l.gets || len(l.fresh) >= maxNew {
 			continue
 		}
 		if _, known := slices.BinarySearch(l.known, h); !known {
@@ -326,7 +327,6 @@ func (l *listing) finish(ctx context.Context) error {
 	}
 	l.stage = nil
 	l.published(done)
-	l.report.Unchanged = max(0, l.count-int64(len(l.fresh)))
 	return nil
 }
 
