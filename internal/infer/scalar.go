@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"math"
@@ -59,7 +60,7 @@ func (o *Options) natural(v *document.Value) vector.Type {
 	case document.Double:
 		return vector.Type{Kind: vector.Float, Bits: 64}
 	case document.Decimal:
-		whole, scale, ok := vector.Digits(v.Bytes)
+		whole, scale, ok := digits(v.Bytes)
 		if !ok {
 			return vector.Type{Kind: vector.Decimal}
 		}
@@ -85,6 +86,17 @@ const (
 	roomBefore = 18
 	maxDigits  = 38
 )
+
+// digits are those of a decimal before and behind the point, with the zeros that are written at its end: 12.50 has two.
+func digits(text []byte) (before, behind int, ok bool) {
+	before, behind, ok = vector.Digits(text)
+	if i := bytes.IndexByte(text, '.'); ok && i >= 0 && !bytes.ContainsAny(text, "eE") {
+		if written := len(text) - i - 1; before+written <= maxDigits {
+			behind = max(behind, written)
+		}
+	}
+	return before, behind, ok
+}
 
 // decimalFor is a decimal with room for so many digits before and behind the point.
 func decimalFor(whole, scale int) vector.Type {

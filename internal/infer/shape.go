@@ -161,7 +161,7 @@ func (s *Shaper) scalar(c *slot, v *document.Value) {
 	if c.field.Own == 0 && !s.newOwn(c, v) {
 		return
 	}
-	if v.Kind == document.Int64 && !c.field.Big && (v.Num > maxExact || v.Num < -maxExact) {
+	if v.Kind == document.Int64 && !c.field.Big && (v.Num > maxExact || v.Num < -maxExact) && s.kind(c.field.Own) == vector.Int {
 		c.field.Big, s.grown = true, true
 	}
 	s.store(c, c.field.Own, v)

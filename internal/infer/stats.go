@@ -71,7 +71,7 @@ func (s *stats) add(o *Options, v *document.Value, id func() string) {
 	case document.Double:
 		s.addDouble(math.Float64frombits(uint64(v.Num)))
 	case document.Decimal:
-		whole, scale, ok := vector.Digits(v.Bytes)
+		whole, scale, ok := digits(v.Bytes)
 		if !ok {
 			s.odd++
 		}
