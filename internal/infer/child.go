@@ -13,6 +13,17 @@ const (
 	itemValue   = "$value"
 )
 
+// itemStep is the filter within a field of an element.
+func itemStep(f filter, name string) (within filter, wanted bool) {
+	switch {
+	case name == itemValue:
+		return f, true
+	case name == itemOrdinal || strings.HasPrefix(name, itemParent):
+		return filter{}, true
+	}
+	return f.step(name)
+}
+
 // below are the options for the elements of an array: what is said of paths below it.
 func (o *Options) below(path string) Options {
 	prefix := path + "."
@@ -74,11 +85,7 @@ func (d *draft) itemColumns(keyType func(path string) vector.Type) {
 func (d *draft) take(p *Plan) {
 	number := make([]int, len(p.Columns)+1)
 	for i, c := range p.Columns {
-		want := c.Name
-		if c.Path == itemValue {
-			want = "value"
-		}
-		number[i+1] = d.add(c.Path, want, c.Type)
+		number[i+1] = d.add(c.Path, c.Name, c.Type)
 	}
 	for _, f := range p.Fields {
 		f.Own, f.Nested, f.Order = number[f.Own], number[f.Nested], number[f.Order]

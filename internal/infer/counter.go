@@ -19,6 +19,7 @@ type Counter struct {
 	docs      int64
 	paths     int
 	pathBytes int
+	item      bool  // what is counted are elements of an array
 	cut       int64 // values of paths that were not kept for there being too many
 }
 
@@ -141,6 +142,9 @@ func (n *node) find(name string) *node {
 // grow makes the node of a field that was not seen before; nil where it is not wanted or there are too many.
 func (c *Counter) grow(n *node, name string) *node {
 	within, wanted := n.filter.step(name)
+	if c.item && n == c.root {
+		within, wanted = itemStep(n.filter, name)
+	}
 	if !wanted {
 		return nil
 	}
@@ -162,7 +166,7 @@ func (c *Counter) grow(n *node, name string) *node {
 	if c.o.asTable(child.path) {
 		below := c.o.below(child.path)
 		child.table = NewCounter(below)
-		child.table.root.filter = within
+		child.table.root.filter, child.table.item = within, true
 	}
 	c.paths++
 	c.pathBytes += len(child.path) + len(name)

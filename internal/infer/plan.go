@@ -133,6 +133,9 @@ func (d *draft) want(path string) string {
 	if as := d.o.Overrides[path].As; as != "" {
 		return as
 	}
+	if path == itemValue {
+		return "value"
+	}
 	return path
 }
 

@@ -15,10 +15,7 @@ const (
 
 // add makes the slot of a field.
 func (s *Shaper) add(c *slot, name string) *slot {
-	within, wanted := c.filter.step(name)
-	if s.item && c == s.root && (name == itemOrdinal || strings.HasPrefix(name, itemParent)) {
-		within, wanted = filter{}, true
-	}
+	within, wanted := s.step(c, name)
 	s.slots++
 	name = strings.Clone(name)
 	f := &slot{name: name, at: len(c.fields), filter: within, drop: !wanted}
@@ -43,13 +40,21 @@ func (s *Shaper) add(c *slot, name string) *slot {
 	return f
 }
 
+// step is the filter within a field. That of an element which is no object is that of the array.
+func (s *Shaper) step(c *slot, name string) (within filter, wanted bool) {
+	if s.item && c == s.root {
+		return itemStep(c.filter, name)
+	}
+	return c.filter.step(name)
+}
+
 // unknown is for a field that no document had before: it becomes a column, or goes to Extra where there is none left. Fields without a
 // value wait for one.
 func (s *Shaper) unknown(c *slot, f *document.Field) *slot {
 	if nothing(f.Value.Kind) {
 		return nil
 	}
-	within, wanted := c.filter.step(f.Name)
+	within, wanted := s.step(c, f.Name)
 	path := JoinPath(c.field.Path, f.Name)
 	if c == s.root {
 		path = JoinPath("", f.Name)
