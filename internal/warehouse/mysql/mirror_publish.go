@@ -42,6 +42,10 @@ func (g *Stage) Publish(ctx context.Context, p *warehouse.Publication) (*warehou
 		if err := g.m.must(ctx, s, g.table); err != nil {
 			return err
 		}
+		// Statements that delete from tables joined with derived ones want a database to be chosen, whichever.
+		if err := s.exec(ctx, "USE "+quote(bookkeeping)); err != nil {
+			return err
+		}
 		if err := out.run(ctx); err != nil {
 			return err
 		}

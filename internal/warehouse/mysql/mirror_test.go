@@ -15,7 +15,7 @@ func TestMirrors(t *testing.T) {
 	m := server.MariaDB(t, version())
 	warehousetest.RunMirrors(t, func(t *testing.T) *warehousetest.MirrorTarget {
 		m.Wipe()
-		return mirrorTarget(t, m, m.Admin)
+		return mirrorTarget(t, m, strings.TrimSuffix(m.Admin, "mysql"))
 	})
 }
 
