@@ -132,19 +132,28 @@ func (s segments) condition(known bool, last *bson.RawValue) (c bson.D, ok bool)
 		s = whole(func(int) bool { return true })
 	}
 	var conditions []bson.D
+	var entire bson.A // types of which every value is meant
 	for _, x := range s {
-		c := x.condition(known)
+		at := -1
 		if last != nil {
-			switch at := bracketOf(last.Type); {
-			case x.bracket < at:
-				continue
-			case x.bracket == at:
-				c = x.behind(*last)
-			}
+			at = bracketOf(last.Type)
+		}
+		var c bson.D
+		switch {
+		case x.bracket < at:
+		case x.bracket == at:
+			c = x.behind(*last)
+		case x.lo == nil && x.hi == nil:
+			entire = append(entire, brackets[x.bracket].codes(known)...)
+		default:
+			c = x.condition(known)
 		}
 		if c != nil {
 			conditions = append(conditions, c)
 		}
+	}
+	if entire != nil {
+		conditions = append(conditions, is("_id", "$type", entire))
 	}
 	if conditions == nil {
 		return nil, false
