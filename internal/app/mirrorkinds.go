@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"io"
 
 	"firth/internal/config"
 	"firth/internal/mirror"
@@ -12,7 +13,9 @@ import (
 	"firth/internal/source/mysql"
 	"firth/internal/source/postgres"
 	"firth/internal/source/redis"
+	"firth/internal/source/sqlite"
 	"firth/internal/warehouse/duckdb"
+	mywarehouse "firth/internal/warehouse/mysql"
 )
 
 // mirrorKinds are what this build can read and write by mirrors.
@@ -30,13 +33,24 @@ func sourceKinds() map[string]sourceKind {
 		config.Redis:    {open: opening(redis.Open), check: redis.Check},
 		config.Postgres: {open: opening(postgres.Open), check: postgres.Check},
 		config.MySQL:    {open: opening(mysql.Open), check: mysql.Check},
+		config.SQLite:   {open: opening(sqlite.Open), check: sqlite.Check},
 		config.Exec:     {open: opening(exec.Open)},
 		config.HTTP:     {open: opening(http.Open)},
 	}
 }
 
 // targetKinds are the warehouses that are servers and take mirrors, by type.
-func targetKinds() map[string]targetKind { return map[string]targetKind{} }
+func targetKinds() map[string]targetKind {
+	return map[string]targetKind{
+		config.MySQL: func(ctx context.Context, r *remote) (mirror.Target, io.Closer, error) {
+			m, err := mywarehouse.OpenMirrors(ctx, string(r.URL), r.mysql())
+			if err != nil {
+				return nil, nil, err
+			}
+			return mirror.Adapt(m), m, nil
+		},
+	}
+}
 
 // opening keeps a nil pointer from being a source.
 func opening[S mirror.Source](open func(context.Context, string, source.Spec, source.Options) (S, error)) func(context.Context, string, source.Spec, source.Options) (mirror.Source, error) {
@@ -50,4 +64,4 @@ func opening[S mirror.Source](open func(context.Context, string, source.Spec, so
 }
 
 // embeddedTarget is the embedded warehouse as it takes mirrors.
-func embeddedTarget(db *duckdb.DB) mirror.Target { return adaptedTarget[*duckdb.Stage]{db.Mirrors()} }
+func embeddedTarget(db *duckdb.DB) mirror.Target { return mirror.Adapt(db.Mirrors()) }

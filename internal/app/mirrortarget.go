@@ -17,25 +17,6 @@ import (
 // targetKind opens what takes mirrors in one type of warehouse.
 type targetKind func(ctx context.Context, r *remote) (mirror.Target, io.Closer, error)
 
-// stager is a warehouse that takes mirrors and hands out stages of a type of its own.
-type stager[S mirror.Stage] interface {
-	Mirror(ctx context.Context, t warehouse.MirrorTable) (*warehouse.MirrorState, error)
-	Stage(ctx context.Context, t warehouse.MirrorTable, o warehouse.StageOptions) (S, error)
-	IDs(ctx context.Context, t warehouse.MirrorTable, after vector.Value, limit int) ([]vector.Value, error)
-}
-
-// adaptedTarget makes a mirror.Target of it.
-type adaptedTarget[S mirror.Stage] struct{ stager[S] }
-
-// Stage implements mirror.Target.
-func (a adaptedTarget[S]) Stage(ctx context.Context, t warehouse.MirrorTable, o warehouse.StageOptions) (mirror.Stage, error) {
-	s, err := a.stager.Stage(ctx, t, o)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
 // mirrorTargets are the warehouses that mirrors write, each opened when it is needed first and shared by all mirrors.
 type mirrorTargets struct {
 	cfg   *config.Config
