@@ -162,7 +162,8 @@ func (s segments) condition(known bool, last *bson.RawValue) (c bson.D, ok bool)
 }
 
 // whole are the brackets that are wanted, from end to end.
-func whole(wanted func(i int) bool) (out segments) {
+func whole(wanted func(i int) bool) segments {
+	out := segments{} // never nil, which would be all
 	for i := range brackets {
 		if wanted(i) {
 			out = append(out, segment{bracket: i})
