@@ -153,7 +153,7 @@ func (g *getting) drain(ctx context.Context, rows source.Rows, out *result, at m
 		if err != nil {
 			return err
 		}
-		g.run.read(int64(len(owner)), b.Bytes)
+		g.read(int64(len(owner)), b.Bytes)
 		chunk, err := g.rows.make(&b, owner)
 		if err != nil {
 			return err

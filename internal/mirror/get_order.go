@@ -32,8 +32,8 @@ type order struct {
 func (o *order) begin() error {
 	g := o.g
 	o.asked = map[string]bool{}
-	if len(g.run.o.IDs) > 0 {
-		for _, text := range g.run.o.IDs {
+	if len(g.o.IDs) > 0 {
+		for _, text := range g.o.IDs {
 			v := vector.New(g.idType)
 			if !vector.ParseInto(v, text) || !v.Valid[0] {
 				return &source.Error{
@@ -72,7 +72,7 @@ func (o *order) size() int {
 // sample are ids whose documents tell which columns there are.
 func (o *order) sample(ctx context.Context, n int) ([]vector.Value, error) {
 	out := o.first[:min(n, len(o.first))]
-	if len(o.g.run.o.IDs) > 0 || len(out) >= n {
+	if len(o.g.o.IDs) > 0 || len(out) >= n {
 		return out, nil
 	}
 	more, err := o.g.m.o.Target.IDs(ctx, o.g.cfg.Table, vector.Value{}, n-len(out))
@@ -82,7 +82,7 @@ func (o *order) sample(ctx context.Context, n int) ([]vector.Value, error) {
 // run sends the batches.
 func (o *order) run(ctx context.Context, to chan<- *batch) error {
 	o.began = o.g.m.o.Now()
-	if err := o.send(ctx, to, o.first, false); err != nil || len(o.g.run.o.IDs) > 0 {
+	if err := o.send(ctx, to, o.first, false); err != nil || len(o.g.o.IDs) > 0 {
 		return err
 	}
 	start := o.g.last.After

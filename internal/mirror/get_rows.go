@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 
-	"firth/internal/document"
 	"firth/internal/infer"
 	"firth/internal/source"
 	"firth/internal/vector"
@@ -103,7 +102,6 @@ type getDocs struct {
 	mu     sync.Mutex
 	shaper *infer.Shaper
 	more   []vector.Column // that are declared and have not been seen
-	docs   []document.Value
 	stored json.RawMessage
 }
 
@@ -170,7 +168,7 @@ func (d *getDocs) count(ctx context.Context, c *infer.Counter, ids []vector.Valu
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // what was read was read
 	var b source.Batch
 	for {
 		if err := rows.Next(ctx, &b); err != nil {

@@ -125,7 +125,7 @@ func (w *getWriter) add(ctx context.Context, c *vector.Chunk) error {
 	c = conform(c, w.list)
 	w.note(c, c.Rejects, false)
 	w.count(c)
-	if w.g.run.o.DryRun {
+	if w.g.o.DryRun {
 		return nil
 	}
 	if w.buf == nil {
@@ -216,7 +216,7 @@ func (w *getWriter) note(c *vector.Chunk, rejects []vector.Reject, written bool)
 
 // publish makes the rows of the slice visible.
 func (w *getWriter) publish(ctx context.Context) error {
-	if !w.dirty || w.g.run.o.DryRun {
+	if !w.dirty || w.g.o.DryRun {
 		return nil
 	}
 	if err := w.flush(ctx); err != nil {

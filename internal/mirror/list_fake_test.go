@@ -91,12 +91,14 @@ func (k *kept) Get(_ context.Context, ids []vector.Value) (source.Rows, error) {
 	k.asked = append(k.asked, asked)
 	ask := k.ask
 	k.mu.Unlock()
-	if ask != nil {
-		if err := ask(asked); err != nil {
-			return &keptRows{k: k, texts: texts[:len(texts)/2], end: err}, nil
-		}
+	rows := &keptRows{k: k, texts: texts}
+	if ask == nil {
+		return rows, nil
 	}
-	return &keptRows{k: k, texts: texts}, nil
+	if rows.end = ask(asked); rows.end != nil {
+		rows.texts = texts[:len(texts)/2]
+	}
+	return rows, nil
 }
 
 type keptRows struct {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -145,8 +146,7 @@ func (r *KeyStore) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	c := redis.NewClient(r.options(0))
-	defer c.Close()
-	return c.Ping(ctx).Err()
+	return errors.Join(c.Ping(ctx).Err(), c.Close())
 }
 
 // options connect as the user default; whose certificate the server shows is no matter here.
@@ -187,7 +187,7 @@ func (r *KeyStore) Database() int {
 func (r *KeyStore) Client(database int) *redis.Client {
 	r.t.Helper()
 	c := redis.NewClient(r.options(database))
-	r.t.Cleanup(func() { c.Close() })
+	r.t.Cleanup(func() { _ = c.Close() }) // a test may have closed it
 	return c
 }
 

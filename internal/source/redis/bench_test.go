@@ -41,7 +41,7 @@ func BenchmarkGet(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer t.Close()
+			defer t.Close() //nolint:errcheck // nothing was written
 			b.ReportAllocs()
 			done := 0
 			for b.Loop() {

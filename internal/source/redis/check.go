@@ -14,7 +14,7 @@ func Check(ctx context.Context, url string, o source.Options) []source.Finding {
 	if err := t.parseURL(url); err != nil {
 		return []source.Finding{finding("address", "", err)}
 	}
-	defer t.Close()
+	defer t.Close() //nolint:errcheck // the answer is there
 	c, err := t.connected(ctx)
 	if err != nil {
 		return []source.Finding{finding("connection", "", err)}
