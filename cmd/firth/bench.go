@@ -20,7 +20,7 @@ It ends with 0 where a figure is not what is wanted, and with 1 where rows were 
 		Args:    args(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(benchIngestCommand(), benchFreshCommand(), benchSoakCommand(), benchLoadCommand(), benchMergeCommand(), benchQueryCommand(),
+	cmd.AddCommand(benchIngestCommand(), benchFreshCommand(), benchSoakCommand(), benchLoadCommand(), benchMergeCommand(), benchMirrorCommand(), benchQueryCommand(),
 		benchRoleCommand())
 	return cmd
 }
@@ -111,6 +111,23 @@ instead, in schemas of its own that it leaves there, and copies the same rows by
 		f.DurationVar(&o.Drain, "drain", 20*time.Minute, "how long one load may take")
 		f.StringVar(&o.Into, "into", "", "URL of a Postgres database without anything of value")
 		f.IntVar(&o.Events, "events", 1_000_000, "with --into: events of each round")
+	})
+}
+
+func benchMirrorCommand() *cobra.Command {
+	return benchmark(&cobra.Command{
+		Use:   "mirror",
+		Short: "Rows of databases into tables, beside bare pipes of the same rows",
+		Long: `Copies a table of fifteen columns from a Postgres into itself, beside a COPY pipe, and into DuckDB; lists and gets hashes of a Redis, beside bare
+pipelining; and copies documents that a program prints. It makes what it reads, in schemas and keys that begin with bench.`,
+		Example: "  firth bench mirror --postgres postgres://me:secret@127.0.0.1/bench --redis redis://127.0.0.1/9\n  firth bench mirror --docs 10000000",
+	}, app.BenchMirror, func(o *app.BenchOptions, f *pflag.FlagSet) {
+		f.StringVar(&o.Postgres, "postgres", "", "URL of a Postgres database without anything of value")
+		f.StringVar(&o.Redis, "redis", "", "URL of a Redis database without anything of value")
+		f.IntVar(&o.Rows, "rows", 1_000_000, "rows of the table in Postgres")
+		f.IntVar(&o.Keys, "keys", 500_000, "hashes in Redis")
+		f.IntVar(&o.Docs, "docs", 0, "documents that a program prints; 0: none")
+		f.IntVar(&o.Rounds, "rounds", 3, "rounds of each, in turn")
 	})
 }
 

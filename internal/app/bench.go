@@ -32,6 +32,10 @@ type BenchOptions struct {
 	Dir         string
 	Only        []string // rows of ingest; empty: all
 	Into        string   // URL of a Postgres to load into; empty: the embedded warehouse
+	Postgres    string   // URL of a Postgres to mirror
+	Redis       string   // URL of a Redis to mirror
+	Keys        int      // hashes in it
+	Docs        int      // documents to mirror
 	Config      string   // file with further lines for the servers' configuration
 	Output      string   // table or json
 	Stdout      io.Writer
@@ -164,4 +168,15 @@ func BenchMerge(ctx context.Context, o BenchOptions) error {
 // BenchRole runs one part of the benchmark in this process.
 func BenchRole(ctx context.Context, role string, in io.Reader, out io.Writer) error {
 	return parts.ServeRole(ctx, role, in, out)
+}
+
+// BenchMirror measures mirrors beside bare pipes.
+func BenchMirror(ctx context.Context, o BenchOptions) error {
+	setup, _, err := o.setup(ctx)
+	if err != nil {
+		return err
+	}
+	return bench.Mirror(ctx, bench.MirrorOptions{
+		Setup: setup, Postgres: o.Postgres, Redis: o.Redis, Rows: o.Rows, Keys: o.Keys, Docs: o.Docs, Rounds: o.Rounds,
+	})
 }

@@ -15,6 +15,11 @@ const (
 	RolePlan  = "plan"  // PlanJob, PlanResult
 	RoleInto  = "into"  // IntoJob, IntoResult: the loader into a Postgres
 	RolePipe  = "pipe"  // IntoJob, IntoResult: the same rows by COPY alone
+
+	RoleMirrorFill = "mirror-fill" // MirrorJob, MirrorResult: what is to be mirrored
+	RoleMirrorPipe = "mirror-pipe" // MirrorJob, MirrorResult: the same rows by a bare pipe
+	RoleMirror     = "mirror"      // MirrorJob, MirrorResult
+	RoleMirrorDocs = "mirror-docs" // prints documents; the variable FIRTH_BENCH_DOCS says how many
 )
 
 // FillJob is events to be brought into a lake by its own writer, as flushes do it, without a server.

@@ -31,6 +31,14 @@ func ServeRole(ctx context.Context, role string, in io.Reader, out io.Writer) er
 		return once(ctx, d, e, into)
 	case bench.RolePipe:
 		return once(ctx, d, e, pipe)
+	case bench.RoleMirrorFill:
+		return once(ctx, d, e, mirrorFill)
+	case bench.RoleMirrorPipe:
+		return once(ctx, d, e, mirrorPipe)
+	case bench.RoleMirror:
+		return once(ctx, d, e, mirrorRun)
+	case bench.RoleMirrorDocs:
+		return printDocs(out)
 	case bench.RoleAsk:
 		return ask(ctx, d, e)
 	}
