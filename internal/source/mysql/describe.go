@@ -167,7 +167,8 @@ func (t *Table) findTable(ctx context.Context, s *session, d *description) (view
 	case errNoTable, errUnknownDatabase:
 		return false, t.noTable(d.relation, others, err)
 	case errTableDenied, errDatabaseDenied:
-		return false, &source.Error{Op: "read", Name: t.subject(), Err: err, Advice: t.login.grantFor(err, d.relation)}
+		// Servers say so of tables that are not there, too.
+		return false, t.noTable(d.relation, others, err)
 	}
 	return view, err
 }
@@ -185,7 +186,7 @@ func estimate(v driver.Value) int64 {
 func (t *Table) noTable(r relation, others []string, err error) error {
 	e := &source.Error{Op: "read", Name: t.subject(), Err: fmt.Errorf("there is no table %s that %s may see: %w", r, t.login.user, err), Changed: true}
 	if near := nearest(t.spec.Table, others, r.schema); near != "" {
-		e.Advice = "did you mean " + near + "? Where it is there and not to be seen: "
+		e.Advice = "did you mean " + near + "? Where there is one of that name: "
 	}
 	e.Advice += "GRANT SELECT ON " + r.quoted() + " TO " + t.login.account()
 	return e
