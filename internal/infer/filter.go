@@ -57,6 +57,17 @@ func (f filter) all() bool { return f.keep == nil && f.drop == nil }
 // scalar reports whether a value without fields may leave: where only fields below are wanted, it may not.
 func (f filter) scalar() bool { return f.keep == nil }
 
+// wants reports whether a path may leave.
+func (f filter) wants(parts []string) bool {
+	for _, part := range parts {
+		var wanted bool
+		if f, wanted = f.step(part); !wanted {
+			return false
+		}
+	}
+	return f.scalar()
+}
+
 // step is the filter within a field. A dot in the field's own name is looked up as a step of a path, too, so that whatever the path of
 // something secret is called, it stays out.
 func (f filter) step(name string) (within filter, wanted bool) {

@@ -71,8 +71,10 @@ func (n *Namer) clean(path string) string {
 	var b strings.Builder
 	for i := 0; i < len(path) && b.Len() <= maxName; {
 		r, size := utf8.DecodeRuneInString(path[i:])
-		if r == '\\' && i+1 < len(path) && (path[i+1] == '.' || path[i+1] == '\\') {
-			i++
+		if r == '\\' && i+1 < len(path) && strings.IndexByte(`.\0`, path[i+1]) >= 0 {
+			if i++; path[i] == '0' {
+				i++
+			}
 			continue
 		}
 		if i += size; n.lower {

@@ -2,6 +2,7 @@ package infer
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 
 	"firth/internal/document"
@@ -178,7 +179,23 @@ func (c *Counter) Plan() *Plan {
 			d.child(n)
 		}
 	})
+	d.declared(c.root.filter)
 	return p
+}
+
+// declared gives columns to the paths whose type a person gave and that no document had.
+func (d *draft) declared(f filter) {
+	for _, path := range slices.Sorted(maps.Keys(d.o.Overrides)) {
+		o := d.o.Overrides[path]
+		known := slices.ContainsFunc(d.plan.Fields, func(f Field) bool { return f.Path == path })
+		if o.Type == nil || o.Drop || known || !f.wants(SplitPath(path)) {
+			continue
+		}
+		field := Field{Path: path, Fixed: true}
+		if d.own(&field, *o.Type) {
+			d.plan.Fields = append(d.plan.Fields, field)
+		}
+	}
 }
 
 // most tells the fields that get columns where there are too many: those that most documents have.

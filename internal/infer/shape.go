@@ -99,9 +99,7 @@ func (s *Shaper) objectValue(c *slot, v *document.Value) {
 		return
 	}
 	if len(v.Fields) > 0 && c.level < s.o.depth() && s.o.Overrides[c.field.Path].Type == nil {
-		if !c.field.Flat {
-			c.field.Flat, s.grown = true, true
-		}
+		c.field.Flat = true
 		s.object(c, v.Fields)
 		return
 	}
@@ -220,6 +218,29 @@ func (s *Shaper) reject(c *slot, number int, v *document.Value, reason string) {
 	c.lost[v.Kind]++
 	name := s.draft.plan.Columns[number-1].Name
 	s.chunk.Rejects = append(s.chunk.Rejects, vector.Reject{Row: s.row, Column: name, Value: valueText(v), Reason: reason})
+}
+
+// Proposals says of each column from which values were rejected since the shaper was made what would keep them, for a person.
+func (s *Shaper) Proposals() []string {
+	var out []string
+	s.root.each(func(c *slot) {
+		if len(c.lost) == 0 || c.field.Own == 0 {
+			return
+		}
+		var parts []string
+		for k := range document.Kind(kinds) {
+			if n := c.lost[k]; n > 0 {
+				parts = append(parts, grouped(n)+" "+kindName(k))
+			}
+		}
+		column := s.draft.plan.Columns[c.field.Own-1]
+		text := "values of " + c.field.Path + " that do not fit " + column.Type.String() + " were rejected: " + strings.Join(parts, ", ")
+		if column.Type.Kind != vector.Text && !c.field.Fixed {
+			text += "; types: {" + yamlKey(c.field.Path) + ": text} in the mirror, and a full copy, would keep them"
+		}
+		out = append(out, text)
+	})
+	return out
 }
 
 // newChild makes the table of an array that was not planned.

@@ -237,7 +237,7 @@ func TestMemoryIsBoundedWhateverTheKeys(t *testing.T) {
 	s := NewShaper(&Plan{}, Options{})
 	chunk := s.Chunk()
 	long := strings.Repeat("k", 5000)
-	for i := range 3000 {
+	for i := range 2500 {
 		var b strings.Builder
 		for j := range 10 {
 			fmt.Fprintf(&b, `"%s%d":{"x":null,"y":{"%d":null}},`, long[:i%5000], i*10+j, j)
@@ -348,4 +348,69 @@ func marks(out []string, v *document.Value) []string {
 		}
 	}
 	return out
+}
+
+// Documents of any shape, by any plan: nothing breaks, and what is stored of the plan makes the same rows.
+func FuzzShape(f *testing.F) {
+	f.Add(`{"a":1,"b":{"c":[1]}}`, `{"a":1.5,"b":{"c":{"d":{"e":{"f":1}}}},"a_b":"x"}`, uint8(3))
+	f.Add(`{"":{"":1},"a.b":2,"\\":3}`, `{"":[],"$parent_id":1}`, uint8(0))
+	f.Add(`[1]`, `5`, uint8(1))
+	f.Add(`{"":{"":0}}`, `{}`, uint8(51))
+	f.Fuzz(func(t *testing.T, first, second string, how uint8) {
+		var a document.Arena
+		x, err := document.Parse([]byte(first), &a)
+		y, err2 := document.Parse([]byte(second), &a)
+		if err != nil || err2 != nil {
+			return
+		}
+		docs := []document.Value{x, y, x}
+		o := Options{Depth: int(how%5) - 1, MaxColumns: int(how/5)%7 + 2, Lower: how&1 == 1, ArraysAsTables: []string{"a", "b.c", ""}}
+		s := NewShaper(count(o, docs[:how%3]).Plan(), o)
+		c := s.Chunk()
+		if _, err := s.Shape(docs, c); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range c.Vectors {
+			if v.Len() != c.Rows || c.Rows != 3 || !v.Type.Equal(c.Columns[i].Type) {
+				t.Fatalf("column %s has %d rows of %d", c.Columns[i].Name, v.Len(), c.Rows)
+			}
+		}
+		stored, err := json.Marshal(s.Plan())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := ParsePlan(stored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := NewShaper(p, o)
+		d := again.Chunk()
+		if _, err := again.Shape(docs, d); err != nil {
+			t.Fatal(err)
+		}
+		if types(c.Columns) != types(d.Columns) || len(d.Rejects) > len(c.Rejects) {
+			t.Fatalf("by the stored plan:\n%s\n%snot\n%s\n%s", types(d.Columns), table(d), types(c.Columns), table(c))
+		}
+		_ = count(o, docs).Report().Text()
+	})
+}
+
+func TestDeclaredColumnsAreThereBeforeTheirValues(t *testing.T) {
+	integer := vector.Type{Kind: vector.Int, Bits: 64}
+	o := Options{Overrides: map[string]Override{"calls.month": {Type: &integer, As: "calls"}, "gone": {Type: &integer}}, Exclude: []string{"gone"}}
+	s := NewShaper(count(o, parse(t, `{"_id":1}`)).Plan(), o)
+	c := s.Chunk()
+	if grown, _ := s.Shape(parse(t, `{"_id":1,"calls":{"month":"7"}}`), c); grown {
+		t.Error("the plan grew")
+	}
+	same(t, "rows", types(c.Columns)+"\n"+table(c), "_id integer, calls integer\n_id=1 calls=7")
+}
+
+func TestProposalsSayWhatWouldKeepTheValues(t *testing.T) {
+	s := NewShaper(count(Options{}, parse(t, `{"a b":1}`)).Plan(), Options{})
+	if _, err := s.Shape(parse(t, `{"a b":"x"}`, `{"a b":"y"}`, `{"a b":true}`), s.Chunk()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "proposals", strings.Join(s.Proposals(), "\n"),
+		`values of a b that do not fit integer were rejected: 1 boolean, 2 string; types: {"a b": text} in the mirror, and a full copy, would keep them`)
 }
