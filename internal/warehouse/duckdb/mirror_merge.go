@@ -96,7 +96,11 @@ func (m *merging) upsert(ctx context.Context) error {
 	same := sameKey(key)
 	all := m.p.DeleteMissing || m.p.Mode == warehouse.PublishReplace
 	if all {
-		gone := m.present("NOT EXISTS (SELECT 1 FROM " + m.qualified() + " AS s WHERE " + same + ")")
+		in := m.qualified()
+		if m.keys && m.p.Mode == warehouse.PublishUpsert {
+			in = m.keysTable()
+		}
+		gone := m.present("NOT EXISTS (SELECT 1 FROM " + in + " AS s WHERE " + same + ")")
 		n, err := m.m.count(ctx, "SELECT count(*) FROM "+m.main()+" AS t WHERE "+gone)
 		if err != nil {
 			return err

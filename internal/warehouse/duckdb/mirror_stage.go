@@ -2,6 +2,7 @@ package duckdb
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,8 +31,15 @@ type Stage struct {
 
 	// Guarded by the writer's lock.
 	columns []vector.Column
+	keys    bool // keys were stored apart
 	ended   bool
 }
+
+// keysPrefix begins the name of the table of keys that are stored apart.
+const keysPrefix = "_firth_keys_"
+
+//go:embed sql/mirror_drop.sql
+var dropStagesSQL string
 
 var errEnded = errors.New("the stage has ended")
 
@@ -53,7 +61,7 @@ func (m *Mirrors) Stage(ctx context.Context, t warehouse.MirrorTable, o warehous
 			}
 			if left != nil && left.Run == o.Run {
 				s.columns = left.Columns
-				return nil
+				return m.db.exec(ctx, "DROP TABLE IF EXISTS "+s.keysTable())
 			}
 		}
 		return m.db.inTx(ctx, func() error { return s.create(ctx, o.Run) })
@@ -74,7 +82,7 @@ func (s *Stage) create(ctx context.Context, run string) error {
 	if err != nil {
 		return err
 	}
-	for _, statement := range []string{createSchema(s.t.Schema), "DROP TABLE IF EXISTS " + s.qualified(), createMirror(s.t.Schema, s.table, s.columns)} {
+	for _, statement := range []string{createSchema(s.t.Schema), "DROP TABLE IF EXISTS " + s.qualified(), "DROP TABLE IF EXISTS " + s.keysTable(), createMirror(s.t.Schema, s.table, s.columns)} {
 		if err := d.exec(ctx, statement); err != nil {
 			return err
 		}
@@ -88,7 +96,7 @@ func (s *Stage) create(ctx context.Context, run string) error {
 
 // dropStages removes all that is staged of a mirror.
 func (m *Mirrors) dropStages(ctx context.Context, name string) error {
-	statements, err := m.texts(ctx, "SELECT 'DROP TABLE IF EXISTS \"' || replace(schema_name, '\"', '\"\"') || '\".\"' || replace(stage_table, '\"', '\"\"') || '\"' FROM _firth.mirror_stages WHERE name = $1", name)
+	statements, err := m.texts(ctx, dropStagesSQL, name, warehouse.StagePrefix, keysPrefix)
 	if err != nil {
 		return err
 	}
@@ -102,6 +110,7 @@ func (m *Mirrors) dropStages(ctx context.Context, name string) error {
 }
 
 func (s *Stage) qualified() string { return qualified(s.t.Schema, s.table) }
+func (s *Stage) keysTable() string { return qualified(s.t.Schema, keysPrefix+s.t.Table) }
 
 func (s *Stage) find(name string) int {
 	return slices.IndexFunc(s.columns, func(c vector.Column) bool { return strings.EqualFold(c.Name, name) })
@@ -143,6 +152,43 @@ func (s *Stage) Write(ctx context.Context, c *vector.Chunk, progress json.RawMes
 		return nil, err
 	}
 	return rejects, nil
+}
+
+// WriteKeys stores keys that the source has, apart from the rows.
+func (s *Stage) WriteKeys(ctx context.Context, c *vector.Chunk) error {
+	names, values, rejects, err := s.shape(c)
+	if err != nil {
+		return err
+	}
+	if len(rejects) > 0 {
+		return &warehouse.Error{Op: "write the keys of", Object: s.t.Name, Kind: warehouse.NoKey, Err: fmt.Errorf("the key %q %s", rejects[0].Value, rejects[0].Reason),
+			Hint: "mirror without delete_missing, or choose another key"}
+	}
+	return s.m.locked(ctx, "write the keys of", s.t, func() error {
+		if s.ended {
+			return errEnded
+		}
+		defer func() { _ = s.m.db.texts.trim(arenaKeep) }() // memory that is not given back now is the next time
+		err := s.m.db.inTx(ctx, func() error {
+			if !s.keys {
+				var columns []vector.Column
+				for _, n := range names {
+					columns = append(columns, s.columns[s.find(n)])
+				}
+				for _, statement := range []string{"DROP TABLE IF EXISTS " + s.keysTable(), createMirror(s.t.Schema, keysPrefix+s.t.Table, columns)} {
+					if err := s.m.db.exec(ctx, statement); err != nil {
+						return err
+					}
+				}
+			}
+			return s.append(ctx, keysPrefix+s.t.Table, names, values, c.Rows)
+		})
+		if err == nil {
+			s.keys, s.m.db.dirty = true, true
+			s.m.db.unsaved += int64(c.Size())
+		}
+		return err
+	})
 }
 
 // append appends rows to a table of the mirror's schema; the caller holds the lock.

@@ -1,6 +1,7 @@
 package warehousetest
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ var mirrorModes = []mirrorBehaviour{
 	{"upsert the last of a key", testMirrorLastOfKey},
 	{"upsert by two columns", testMirrorTwoKeys},
 	{"delete missing", testMirrorDeleteMissing},
+	{"keys apart", testMirrorKeys},
 	{"too many deletes", testMirrorTooMany},
 	{"key is null", testMirrorNullKey},
 	{"rejects", testMirrorRejects},
@@ -218,6 +220,41 @@ func testMirrorDeleteMissing(t *testing.T, b *mirrorBench) {
 	got = b.publish(p, persons()[:1], []any{4}, []any{5})
 	b.wantDone(got, 0, 0, 16, 2)
 	b.want(persons(), lines(4, 6, "a")...)
+}
+
+// testMirrorKeys: the complete keys come apart from the rows, which are only those that are new.
+func testMirrorKeys(t *testing.T, b *mirrorBench) {
+	p := warehouse.Publication{Mode: warehouse.PublishUpsert, Key: []string{"id"}, DeleteMissing: true, Deletes: 0.5}
+	b.publish(p, persons(), rowsOf(0, 20, "a")...)
+	stage := func(keys [][]any, rows ...[]any) (*warehouse.Published, error) {
+		s := b.stage(persons(), "id")
+		k, ok := s.(interface {
+			WriteKeys(ctx context.Context, c *vector.Chunk) error
+		})
+		if !ok {
+			t.Skip("the stage takes no keys apart")
+		}
+		for _, part := range [][][]any{keys[:len(keys)/2], keys[len(keys)/2:]} {
+			if err := k.WriteKeys(t.Context(), chunkOf(persons()[:1], part...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(rows) > 0 {
+			b.write(s, chunkOf(persons(), rows...))
+		}
+		return s.Publish(t.Context(), &p)
+	}
+	got, err := stage(idsOf(2, 21), []any{5, "x"}, []any{20, "y"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wantDone(got, 1, 1, 2, 0)
+	want := append(lines(2, 5, "a"), lines(6, 20, "a")...)
+	b.want(persons(), append(want, "5|x", "20|y")...)
+	if _, err := stage(idsOf(2, 4)); warehouse.KindOf(err) != warehouse.TooManyDeletes {
+		t.Errorf("kind %s: %v", warehouse.KindOf(err), err)
+	}
+	b.want(persons(), append(want, "5|x", "20|y")...)
 }
 
 func testMirrorTooMany(t *testing.T, b *mirrorBench) {
