@@ -114,7 +114,7 @@ func (c *childState) replace(now []state.Component, answer answerState) {
 }
 
 // figures are what counts up or down in a message from second to second.
-var figures = regexp.MustCompile(`[0-9][0-9,.]*( (second|minute|hour|day)s?)?`) //nolint:gochecknoglobals // a constant pattern
+var figures = regexp.MustCompile(`([0-9][0-9,.]*( (second|minute|hour|day)s?|ms|µs|[smhd])?)+`) //nolint:gochecknoglobals // a constant pattern
 
 // sameTrouble says whether a component has nothing to say that it did not say before but for figures.
 func sameTrouble(now, before state.Component) bool {

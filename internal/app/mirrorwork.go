@@ -88,6 +88,7 @@ func doSync(ctx context.Context, m *mirrorMember, order *syncOrder, show func(pr
 		return nil, ctx.Err()
 	}
 	if report != nil {
+		report.Name = m.name // also of a get alone
 		if err != nil && report.Error == "" {
 			report.State, report.Error, report.Hint = warehouse.RunFailure, err.Error(), hintOf(err)
 		}
