@@ -76,7 +76,7 @@ func Start(t testing.TB) *Peer {
 		p.mu.Lock()
 		p.closed = true
 		p.mu.Unlock()
-		l.Close()
+		_ = l.Close() // nobody comes any more
 		p.Cut()
 		p.running.Wait()
 	})

@@ -52,7 +52,7 @@ func TestFerretTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if names := conn.ConnectionState().PeerCertificates[0].IPAddresses; len(names) != 1 || names[0].String() != d.Host {
 		t.Errorf("the certificate is for %v", names)
 	}

@@ -141,7 +141,7 @@ func element(b []byte) (kind byte, name, value, rest []byte, err error) {
 
 // size is how many bytes the value at the beginning of b takes, all of which are there.
 func size(kind byte, b []byte) (int, error) {
-	n := 0
+	var n int
 	switch kind {
 	case tNull, tUndefined, tMinKey, tMaxKey:
 		return 0, nil

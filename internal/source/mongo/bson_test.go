@@ -15,6 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"firth/internal/document"
+	"firth/internal/infer"
 )
 
 func marshal(t testing.TB, v any) bson.Raw {
@@ -336,6 +337,43 @@ func BenchmarkDecode(b *testing.B) {
 			b.Fatal(err)
 		}
 		n++
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "docs/s")
+}
+
+// BenchmarkColumns is the whole way of a document: from the bytes of a server's batch to columns.
+func BenchmarkColumns(b *testing.B) {
+	docs := small(b)
+	a := newArena()
+	for _, raw := range docs {
+		if err := a.add(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+	o := infer.Options{}
+	counter := infer.NewCounter(o)
+	for i := range a.docs {
+		counter.Add(&a.docs[i])
+	}
+	shaper := infer.NewShaper(counter.Plan(), o)
+	chunk := shaper.Chunk()
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		a.reset()
+		for _, raw := range docs {
+			if err := a.add(raw); err != nil {
+				b.Fatal(err)
+			}
+		}
+		chunk.Reset()
+		if _, err := shaper.Shape(a.docs, chunk); err != nil {
+			b.Fatal(err)
+		}
+		n += len(docs)
+	}
+	if chunk.Rows != len(docs) || len(chunk.Rejects) != 0 {
+		b.Errorf("%d rows, %d rejects", chunk.Rows, len(chunk.Rejects))
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "docs/s")
 }

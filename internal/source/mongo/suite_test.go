@@ -44,7 +44,7 @@ func TestSuite(t *testing.T) {
 				return open(t, d.URL(database), spec)
 			},
 			Missing: func(t *testing.T) sourcetest.Source {
-				return open(t, d.URL(database), source.Spec{Collection: "peopel"})
+				return open(t, d.URL(database), source.Spec{Collection: "peple"})
 			},
 			Cut: func(_ *testing.T, _ int64) { proxy.CutAfter(900) }, // what a client sends is short
 			OpenCut: func(t *testing.T, spec source.Spec) sourcetest.Source {
