@@ -86,12 +86,6 @@ func newDraft(p *Plan, o *Options) *draft {
 	for _, c := range p.Columns {
 		d.name.Restore(c.Path, c.Name)
 	}
-	for i := range p.Fields {
-		f := &p.Fields[i]
-		if f.Own > 0 {
-			d.name.Restore(f.Path, p.Columns[f.Own-1].Name)
-		}
-	}
 	return d
 }
 

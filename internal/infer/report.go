@@ -41,9 +41,12 @@ type FieldReport struct {
 	// Nested is the column that holds objects and arrays as JSON beside Column.
 	Nested string `json:"nested,omitempty"`
 	Fixed  bool   `json:"fixed,omitempty"` // the type is a person's choice
+	Flat   bool   `json:"flat,omitempty"`  // its objects become columns of their fields
+	Table  string `json:"table,omitempty"` // what follows parent__ in the name of the table that its arrays become
 	// Probability is the part of the values, null and missing left out, that the columns hold exactly.
 	Probability float64          `json:"probability"`
-	Counts      map[string]int64 `json:"counts"` // by type, null included
+	Counts      map[string]int64 `json:"counts"`             // by type, null included
+	Elements    map[string]int64 `json:"elements,omitempty"` // of its arrays, by type
 	Missing     int64            `json:"missing"`
 	Min         string           `json:"min,omitempty"`
 	Max         string           `json:"max,omitempty"`
@@ -95,10 +98,18 @@ func (c *Counter) Report() *Report {
 
 func (c *Counter) fieldReport(n *node, f *Field, p *Plan) (FieldReport, []doubt) {
 	s := &n.stats
-	out := FieldReport{Path: n.path, Fixed: f.Fixed, Counts: map[string]int64{}, Missing: c.docs - s.seen, Probability: 1}
+	out := FieldReport{Path: n.path, Fixed: f.Fixed, Flat: f.Flat, Counts: map[string]int64{}, Missing: c.docs - s.seen, Probability: 1}
 	for k, count := range s.counts {
 		if count > 0 {
 			out.Counts[kindName(document.Kind(k))] = count
+		}
+	}
+	for k, count := range s.elements {
+		if count > 0 {
+			if out.Elements == nil {
+				out.Elements = map[string]int64{}
+			}
+			out.Elements[kindName(document.Kind(k))] = count
 		}
 	}
 	if f.Own > 0 {
@@ -106,6 +117,9 @@ func (c *Counter) fieldReport(n *node, f *Field, p *Plan) (FieldReport, []doubt)
 	}
 	if f.Nested > 0 {
 		out.Nested = p.Columns[f.Nested-1].Name
+	}
+	if n.table != nil && s.counts[document.Array] > 0 {
+		out.Table, _ = NewNamer(c.o.Lower).Name(n.path)
 	}
 	if s.distinct != nil {
 		out.Distinct = min(s.distinct.estimate(), s.scalars())
@@ -120,7 +134,11 @@ func (c *Counter) fieldReport(n *node, f *Field, p *Plan) (FieldReport, []doubt)
 		lost := int64(0)
 		for kind, count := range ch.loses {
 			lost += count
-			out.Losing = append(out.Losing, Losing{Type: kindName(kind), Count: count, Examples: s.examples[kind]})
+			examples := s.examples[kind]
+			if len(s.unfit) > 0 && (kind == document.DateTime || kind == document.String && ch.typ.Kind == vector.Text) {
+				examples = s.unfit
+			}
+			out.Losing = append(out.Losing, Losing{Type: kindName(kind), Count: count, Examples: examples})
 		}
 		out.Probability = float64(total-lost) / float64(total)
 		slices.SortFunc(out.Losing, func(a, b Losing) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Type, b.Type)) })
@@ -159,20 +177,25 @@ func (c *choice) lose(k document.Kind, n int64) {
 	c.loses[k] += n
 }
 
-// bounds are the least and the greatest value, of the kind that most are of.
+// bounds are the least and the greatest of the numbers, or of the dates where there are none.
 func (s *stats) bounds() (least, most string) {
+	doubles := s.counts[document.Double]
 	switch {
-	case s.ints() > 0 && s.ints() >= s.counts[document.Double]:
+	case s.ints() > 0 && doubles == 0:
 		return strconv.FormatInt(s.minInt, 10), strconv.FormatInt(s.maxInt, 10)
-	case s.counts[document.Double] > 0:
-		return string(vector.AppendFloat(nil, s.minFloat, 64)), string(vector.AppendFloat(nil, s.maxFloat, 64))
+	case doubles > 0:
+		lo, hi := s.minFloat, s.maxFloat
+		if s.ints() > 0 {
+			lo, hi = min(lo, float64(s.minInt)), max(hi, float64(s.maxInt))
+		}
+		return string(vector.AppendFloat(nil, lo, 64)), string(vector.AppendFloat(nil, hi, 64))
 	case s.times() > s.farTimes:
 		return day(s.minTime), day(s.maxTime)
 	}
 	return "", ""
 }
 
-func day(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05") }
+func day(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02") }
 
 // doubt is a choice that a person may want to make otherwise.
 type doubt struct {

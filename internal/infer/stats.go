@@ -29,6 +29,7 @@ type stats struct {
 	counts   [kinds]int64
 	seen     int64 // values of any kind
 	examples map[document.Kind][]Example
+	unfit    []Example // dates and texts that the type of dates and texts does not hold
 	distinct *sketch
 
 	minInt, maxInt int64
@@ -49,8 +50,6 @@ type stats struct {
 	uuids, oldUUIDs, vectors        int64
 	emptyObjects                    int64
 	elements                        [kinds]int64 // of arrays
-	lengths                         int          // of the longest array
-	bools                           [2]int64
 }
 
 func (s *stats) add(o *Options, v *document.Value, id func() string) {
@@ -64,8 +63,6 @@ func (s *stats) add(o *Options, v *document.Value, id func() string) {
 		s.distinct.add(hashScalar(v))
 	}
 	switch v.Kind {
-	case document.Bool:
-		s.bools[v.Num&1]++
 	case document.Int32, document.Int64:
 		s.addInt(v.Num)
 	case document.Double:
@@ -77,11 +74,15 @@ func (s *stats) add(o *Options, v *document.Value, id func() string) {
 		}
 		s.whole, s.scale = max(s.whole, whole), max(s.scale, scale)
 	case document.DateTime:
-		s.addTime(v.Num)
+		if s.addTime(v.Num); v.Num > maxMillis || v.Num < minMillis {
+			s.keepUnfit(v, id)
+		}
 	case document.Timestamp:
 		s.addTime(int64(uint64(v.Num)>>32) * 1000)
 	case document.String:
-		s.addText(v.Bytes)
+		if s.addText(v.Bytes); !utf8.Valid(v.Bytes) {
+			s.keepUnfit(v, id)
+		}
 	case document.Binary:
 		s.bytes = max(s.bytes, len(v.Bytes))
 		switch {
@@ -97,7 +98,6 @@ func (s *stats) add(o *Options, v *document.Value, id func() string) {
 			s.emptyObjects++
 		}
 	case document.Array:
-		s.lengths = max(s.lengths, len(v.Items))
 		for i := range v.Items {
 			s.elements[v.Items[i].Kind]++
 		}
@@ -116,6 +116,12 @@ func (s *stats) keepExample(v *document.Value, id func() string) {
 		s.examples = map[document.Kind][]Example{}
 	}
 	s.examples[v.Kind] = append(have, Example{ID: id(), Value: exampleText(v)})
+}
+
+func (s *stats) keepUnfit(v *document.Value, id func() string) {
+	if len(s.unfit) < maxExamples {
+		s.unfit = append(s.unfit, Example{ID: id(), Value: exampleText(v)})
+	}
 }
 
 // exampleText is the beginning of a value, on one line; of nested values their size alone decides how much is looked at.

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -87,8 +88,14 @@ func (f *FieldReport) row() []string {
 	if f.Fixed {
 		typ += " *"
 	}
-	if f.Column == "" {
-		column, typ, holds = "-", "-", "-"
+	switch {
+	case f.Column != "":
+	case f.Table != "":
+		column, typ, holds = "table __"+f.Table, "rows", ""
+	case f.Flat:
+		column, typ, holds = "those of its fields", "", ""
+	default:
+		column, typ, holds = "-", "-", ""
 	}
 	distinct := ""
 	if f.Distinct > 0 {
@@ -97,18 +104,24 @@ func (f *FieldReport) row() []string {
 	return []string{f.Path, column, typ, holds, grouped(f.Counts["null"]), grouped(f.Missing), distinct, f.values()}
 }
 
+// byCount are the types, those of most values first.
+func byCount(counts map[string]int64) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b))
+	})
+}
+
 // values tells the counts by type, and between what they lie.
 func (f *FieldReport) values() string {
-	kinds := slices.SortedFunc(maps.Keys(f.Counts), func(a, b string) int {
-		if d := f.Counts[b] - f.Counts[a]; d != 0 {
-			return int(max(min(d, 1), -1))
-		}
-		return strings.Compare(a, b)
-	})
+	kinds := byCount(f.Counts)
 	var parts []string
 	for _, k := range kinds {
 		if k != "null" {
-			parts = append(parts, k+" "+grouped(f.Counts[k]))
+			part := k + " " + grouped(f.Counts[k])
+			if k == "array" && len(f.Elements) > 0 {
+				part += " of " + strings.Join(byCount(f.Elements), " or ")
+			}
+			parts = append(parts, part)
 		}
 	}
 	if len(parts) == 0 {
