@@ -2,19 +2,24 @@ package app
 
 import (
 	"context"
+	_ "embed" // the demo's configuration
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"firth/internal/config"
 	"firth/internal/demo"
-	"firth/internal/table"
+	"firth/internal/warehouse"
 )
+
+//go:embed demo.yaml
+var demoConfig string
 
 // DemoOptions are the command line of firth demo.
 type DemoOptions struct {
@@ -49,7 +54,9 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return hint(fmt.Errorf("create data folder: %w", err), "choose a folder that this user may write: --data DIR")
 	}
-	text := fmt.Sprintf("listen: %s\ndata: %q\nsources:\n  %s: { write_key: %s }\n", listen, dir, demo.Source, demoKey)
+	database, usage := filepath.Join(dir, "app.db"), filepath.Join(dir, "usage.db")
+	text := strings.NewReplacer("LISTEN", listen, "DATA", strconv.Quote(dir), "SOURCE", demo.Source, "KEY", demoKey,
+		"COMPANY", strconv.Quote(database), "USAGE", strconv.Quote(usage), "SCHEMA", demo.Schema).Replace(demoConfig)
 	cfg, err := config.Parse("the demo's configuration", []byte(text))
 	if err != nil {
 		return err
@@ -82,9 +89,9 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 		case <-ctx.Done():
 			return demo.Server{}, ctx.Err()
 		}
-		return demo.Server{URL: "http://" + listen, WriteKey: demoKey, Data: dir, LoadTable: companyLoader(folders{dir}.socket())}, nil
+		return demo.Server{URL: "http://" + listen, WriteKey: demoKey, Data: dir, Mirror: companyMirror(cfg, folders{dir})}, nil
 	}
-	err = demo.Run(ctx, demo.Options{Start: start, Once: o.Once, Program: os.Args[0], Out: o.Stdout, Terminal: isTerminal(o.Stdout)})
+	err = demo.Run(ctx, demo.Options{Start: start, Once: o.Once, Database: database, Usage: usage, Program: os.Args[0], Out: o.Stdout, Terminal: isTerminal(o.Stdout)})
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -104,49 +111,25 @@ func freeAddress(ctx context.Context, addr string, insist bool) (string, error) 
 	return free, l.Close()
 }
 
-// companyLoader puts a table of the company database into the warehouse.
-func companyLoader(socket string) func(context.Context, string, string, []demo.Column, [][]any) error {
-	return func(ctx context.Context, schema, name string, columns []demo.Column, rows [][]any) error {
-		batch := &table.Batch{Name: name}
-		for _, c := range columns {
-			kind := map[string]table.Type{"boolean": table.Boolean, "timestamp": table.Timestamp}[c.Type]
-			if kind == table.Null {
-				kind = table.String
+// companyMirror runs the mirrors of the company's databases once, and returns how many rows they have.
+func companyMirror(cfg *config.Config, dir folders) func(context.Context) (int64, error) {
+	return func(ctx context.Context) (rows int64, err error) {
+		err = retrying(ctx, 20*time.Second, func() error {
+			report, err := new(SyncOptions).syncThere(ctx, dir, cfg.MirrorNames(), &syncOrder{}, func(progress) {})
+			if err != nil {
+				return err
 			}
-			batch.Columns = append(batch.Columns, table.Column{Name: c.Name, Type: kind})
-		}
-		for _, row := range rows {
-			var r table.Row
-			for i, v := range row {
-				value, err := companyValue(v)
-				if err != nil {
-					return fmt.Errorf("column %s: %w", columns[i].Name, err)
+			rows = 0
+			for _, m := range report.Mirrors {
+				if m.State != warehouse.RunSuccess {
+					return fmt.Errorf("mirror %s: %s", m.Name, m.Error)
 				}
-				if i > math.MaxInt32 {
-					return errors.New("too many columns")
-				}
-				r.Cells = append(r.Cells, table.Cell{Col: int32(i), Value: value})
+				rows += m.Rows
 			}
-			batch.Rows = append(batch.Rows, r)
-		}
-		return retrying(ctx, 20*time.Second, func() error { return sendTable(ctx, socket, schema, batch) })
+			return nil
+		})
+		return rows, err
 	}
-}
-
-func companyValue(v any) (table.Value, error) {
-	switch v := v.(type) {
-	case string:
-		return table.Value{Type: table.String, Text: v}, nil
-	case bool:
-		value := table.Value{Type: table.Boolean, Text: fmt.Sprint(v)}
-		if v {
-			value.Bits = 1
-		}
-		return value, nil
-	case time.Time:
-		return table.Value{Type: table.Timestamp, Bits: uint64(v.UnixMicro()), Text: v.UTC().Format(time.RFC3339Nano)}, nil
-	}
-	return table.Value{}, fmt.Errorf("%T has no type in a table", v)
 }
 
 // retrying tries until it works: the answering half is a moment behind the collecting one after a start.

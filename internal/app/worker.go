@@ -140,8 +140,6 @@ func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	switch h := w.api.Load(); {
 	case r.URL.Path == statePath && r.Method == http.MethodPost:
 		w.exchange(rw, r)
-	case r.URL.Path == tablePath && r.Method == http.MethodPut:
-		w.takeTable(rw, r)
 	case strings.HasPrefix(r.URL.Path, loadPath):
 		w.takeLoad(rw, r)
 	case strings.HasPrefix(r.URL.Path, syncPath):

@@ -14,13 +14,14 @@ import (
 // Column is a column of a table of the company database.
 type Column struct {
 	Name string
-	Type string // string, boolean or timestamp
+	Type string // string, boolean, integer or timestamp
 }
 
-// Table is a table of the company database. A cell is a string, a bool or a time.Time, as its column says.
+// Table is a table of the company database. A cell is a string, a bool, an int64 or a time.Time, as its column says.
 type Table struct {
 	Name    string
 	Columns []Column
+	Key     int // how many of the first columns are the primary key; 0: one
 	Rows    [][]any
 }
 
@@ -36,7 +37,7 @@ func (m *Month) Tables() []Table {
 	for _, u := range m.Users {
 		users.Rows = append(users.Rows, []any{u.ID, u.Email, u.Company.ID, u.Role})
 	}
-	return []Table{companies, users}
+	return append([]Table{companies, users}, m.projectTables()...)
 }
 
 // writeDatabase makes the company database as a SQLite file; what was there under these names is replaced.
@@ -59,15 +60,16 @@ func writeDatabase(ctx context.Context, path string, tables []Table) (err error)
 }
 
 func writeTable(ctx context.Context, tx *sql.Tx, t Table) (err error) {
-	types := map[string]string{"string": "text", "boolean": "boolean", "timestamp": "timestamp"}
+	types := map[string]string{"string": "text", "boolean": "boolean", "timestamp": "timestamp", "integer": "integer"}
 	var columns []string
+	var key []string
 	for i, c := range t.Columns {
-		column := c.Name + " " + types[c.Type] + " not null"
-		if i == 0 {
-			column += " primary key"
+		columns = append(columns, c.Name+" "+types[c.Type]+" not null")
+		if i < max(1, t.Key) {
+			key = append(key, c.Name)
 		}
-		columns = append(columns, column)
 	}
+	columns = append(columns, "primary key ("+strings.Join(key, ", ")+")")
 	if _, err := tx.ExecContext(ctx, "drop table if exists "+t.Name); err != nil {
 		return err
 	}

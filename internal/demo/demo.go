@@ -1,5 +1,5 @@
 // Package demo shows the product at work: a month of a believable company's calls, sent by the real tracking API to a server,
-// and three questions answered in SQL.
+// and questions about it answered in SQL, together with the company's own databases.
 //
 // The month is the same whenever it is made for the same day. The package speaks to the server over HTTP alone, as any SDK and
 // any client would.
@@ -31,8 +31,8 @@ type Server struct {
 	URL      string // as in http://127.0.0.1:8080
 	WriteKey string // of Source
 	Data     string // its data folder
-	// LoadTable replaces a table of the warehouse by the rows: strings, bools and time.Times, as the columns say.
-	LoadTable func(ctx context.Context, schema, table string, columns []Column, rows [][]any) error
+	// Mirror brings the tables of the two databases into the warehouse, and returns how many rows they have.
+	Mirror func(ctx context.Context) (rows int64, err error)
 }
 
 // Options of a demo.
@@ -42,7 +42,8 @@ type Options struct {
 
 	Seed     uint64    // 0: DefaultSeed
 	Now      time.Time // zero: the present
-	Database string    // where to put the company database, a SQLite file; "": app.db beside the data folder's contents
+	Database string    // where to put the company database, a SQLite file
+	Usage    string    // where to put the database of its counters, another
 	Once     bool      // end after the answers; else Run returns when ctx ends
 
 	Program  string // how the reader calls this program; "": firth
@@ -64,14 +65,15 @@ func Run(ctx context.Context, o Options) error {
 	p.line("")
 	p.title("Firth demo: a month of Tideline, a reporting tool that %d companies use", companyCount)
 	p.line("")
+	month := MakeMonth(o.Seed, o.Now)
+	if err := errors.Join(writeDatabase(ctx, o.Database, month.Tables()), writeDatabase(ctx, o.Usage, month.UsageTables())); err != nil {
+		return err
+	}
 	server, err := o.Start(ctx)
 	if err != nil {
 		return err
 	}
-	if o.Database == "" {
-		o.Database = filepath.Join(server.Data, "app.db")
-	}
-	show := &show{printer: p, server: server, client: &http.Client{Timeout: time.Minute, Transport: transport()}}
+	show := &show{printer: p, month: month, server: server, client: &http.Client{Timeout: time.Minute, Transport: transport()}}
 	if err := show.fill(ctx, o); err != nil {
 		return err
 	}
@@ -100,26 +102,23 @@ type show struct {
 	month   *Month
 }
 
-// fill makes the month, sends it, and waits until every call is a row.
+// fill mirrors the databases, sends the month, and waits until every call is a row.
 func (s *show) fill(ctx context.Context, o Options) error {
-	s.month = MakeMonth(o.Seed, o.Now)
 	m, p := s.month, s.printer
 	p.fact("server", "%s", s.server.URL)
 	p.fact("data", "%s", s.server.Data)
-	p.fact("company", "%s companies and %s users, in %s", count(len(m.Companies)), count(len(m.Users)), o.Database)
+	p.fact("company", "%s companies, %s users and %s projects, in %s", count(len(m.Companies)), count(len(m.Users)), count(len(m.Projects)), filepath.Base(o.Database))
 	p.fact("calls", "%s in the %d days to %s, by %d client libraries", count(len(m.Calls)), days,
 		m.today.AddDate(0, 0, -1).Format(time.DateOnly), libraries)
+	begin := time.Now()
+	rows, err := s.server.Mirror(ctx)
+	if err != nil {
+		return fmt.Errorf("mirror the company database: %w", err)
+	}
+	p.fact("mirrors", "%s rows of six tables in schema %s, %.1f s", count(int(rows)), Schema, time.Since(begin).Seconds())
 	p.line("")
-	tables := m.Tables()
-	if err := writeDatabase(ctx, o.Database, tables); err != nil {
-		return err
-	}
-	for _, t := range tables {
-		if err := s.server.LoadTable(ctx, Schema, t.Name, t.Columns, t.Rows); err != nil {
-			return fmt.Errorf("load table %s.%s: %w", Schema, t.Name, err)
-		}
-	}
-	begin, bar := time.Now(), p.bar("sending", len(m.Calls))
+	begin = time.Now()
+	bar := p.bar("sending", len(m.Calls))
 	send := &sender{month: m, client: s.client, url: s.server.URL, key: s.server.WriteKey, sent: bar.add}
 	if err := send.run(ctx); err != nil {
 		return errors.Join(err, bar.end(""))
@@ -213,7 +212,7 @@ func (s *show) count(ctx context.Context, table string) (int, error) {
 	return n, nil
 }
 
-// ask puts the three questions.
+// ask puts the questions.
 func (s *show) ask(ctx context.Context) error {
 	for i, q := range Questions() {
 		begin := time.Now()
@@ -242,7 +241,9 @@ func (s *show) invite(o Options) {
 	p.line("  %s query --url %s \"FROM demo.demo_seen\"   # seconds later", o.program(), s.server.URL)
 	p.line("")
 	p.line("  Any Segment SDK works: host %s, write key %s.", s.server.URL, s.server.WriteKey)
-	p.line("  The company database is a SQLite file: %s", o.Database)
+	p.line("  The company's databases are SQLite files, mirrored every 10 seconds:")
+	p.line("  %s", o.Database)
+	p.line("  %s", o.Usage)
 	p.line("  Ctrl-C ends it.")
 }
 

@@ -47,6 +47,7 @@ const dayMillis = int64(24 * time.Hour / time.Millisecond)
 type Month struct {
 	Companies []*Company
 	Users     []*User
+	Projects  []*Project
 	Calls     []Call
 
 	seed   uint64
@@ -71,6 +72,7 @@ func MakeMonth(seed uint64, now time.Time) *Month {
 		}
 	}
 	m.Companies, m.Users = makeCompanies(seed, today)
+	m.Projects = makeProjects(seed, m.Companies, today)
 	for _, c := range m.Companies {
 		m.liveCompany(c)
 	}

@@ -19,7 +19,7 @@ import (
 //go:embed sql
 var sqlFiles embed.FS
 
-// Question is one of the demo's three.
+// Question is one of the demo's.
 type Question struct {
 	Name  string // of the file that holds the SQL
 	Title string
@@ -27,15 +27,21 @@ type Question struct {
 	SQL   string
 }
 
-// Questions returns the demo's three questions.
+// Questions returns the demo's questions.
 func Questions() []Question {
 	all := []Question{
 		{Name: "libraries", Title: "Which client libraries are popular?", Note: "demo.tracks is the table of all track calls; each event has one of its own, too."},
 		{Name: "days", Title: "How many events come a day?", Note: "lake.demo holds every call as it came, in Parquet files of an Iceberg table."},
 		{
 			Name: "active", Title: "Which share of paying companies had an administrator active on every day of the last week?",
-			Note: "app.companies and app.users are the company's own database; demo.tracks joins it.",
+			Note: "app.companies and app.users are mirrors of the company's own database; demo.tracks joins them.",
 		},
+		{
+			Name: "integrations", Title: "Which integrations do projects use that send over 100 million API calls a month?",
+			Note: "app.project_usage is a list and a get: the ids from one database, the counters from another.",
+		},
+		{Name: "mobile", Title: "Which projects use the iOS or Android library?", Note: "The largest eight."},
+		{Name: "power", Title: "Who has 20 or more active projects?", Note: "The first eight."},
 	}
 	for i := range all {
 		// The file is part of the binary: reading it does not fail.
@@ -112,9 +118,9 @@ func cell(v any) string {
 	return n.String()
 }
 
-// Expected returns the answers to the three questions, in their order, worked out from the month itself without any SQL.
+// Expected returns the answers to the questions, in their order, worked out from the month itself without any SQL.
 func (m *Month) Expected() []Answer {
-	return []Answer{m.expectLibraries(), m.expectDays(), m.expectActive()}
+	return []Answer{m.expectLibraries(), m.expectDays(), m.expectActive(), m.expectIntegrations(), m.expectMobile(), m.expectPower()}
 }
 
 func (m *Month) expectLibraries() Answer {
