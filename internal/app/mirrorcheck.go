@@ -33,7 +33,18 @@ func checkMirrors(ctx context.Context, cfg *config.Config, kinds map[string]sour
 	if err := errors.Join(group.Wait(), d.close()); err != nil {
 		found = append(found, []Finding{{What: "databases", Found: err.Error()}})
 	}
-	return slices.Concat(found...)
+	return toldOnce(slices.Concat(found...))
+}
+
+// toldOnce leaves out what mirrors say of a database that says so itself.
+func toldOnce(list []Finding) []Finding {
+	told := map[string]bool{}
+	for _, f := range list {
+		if f.Database != "" && !f.OK {
+			told[f.Found] = true
+		}
+	}
+	return slices.DeleteFunc(list, func(f Finding) bool { return f.Mirror != "" && !f.OK && told[f.Found] })
 }
 
 // checkDatabase looks at a database as such.
@@ -54,7 +65,7 @@ func (d *databases) checkDatabase(ctx context.Context, name string, patience tim
 	return inTime(ctx, patience, label, func(ctx context.Context) []source.Finding { return k.check(ctx, string(db.URL), o) })
 }
 
-// checkMirror looks at what the blocks of a mirror read. A database that does not answer is told once, of itself.
+// checkMirror looks at what the blocks of a mirror read.
 func (d *databases) checkMirror(ctx context.Context, name string, patience time.Duration) []Finding {
 	m := d.cfg.Mirrors[name]
 	c := mirrorConfig(d.cfg, name)

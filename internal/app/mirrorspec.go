@@ -26,7 +26,7 @@ func mirrorConfig(cfg *config.Config, name string) mirror.Config {
 		Columns: columnRules(&m), Only: m.Columns.Only(), Exclude: m.Exclude, Salt: string(m.Salt),
 		Concurrency: m.Concurrency, Rate: float64(m.Rate), Missing: missing(&m), Depth: m.Depth,
 	}
-	if m.Late != (config.Late{}) {
+	if m.Late != nil {
 		out.Late = &mirror.Late{Time: m.Late.Span, Count: m.Late.Number}
 	}
 	for path, what := range m.Arrays.Path {
@@ -35,6 +35,12 @@ func mirrorConfig(cfg *config.Config, name string) mirror.Config {
 		}
 	}
 	slices.Sort(out.Tables)
+	if m.List != nil {
+		out.ListID = m.List.ID
+	}
+	if m.Get != nil {
+		out.GetKey = m.Get.Key
+	}
 	out.Settings = settings(cfg, &m, &out)
 	return out
 }

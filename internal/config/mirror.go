@@ -34,8 +34,8 @@ type Mirror struct {
 	Key Strings `yaml:"key"`
 	// Cursor is the column that only grows: rows from its greatest value on are read.
 	Cursor string `yaml:"cursor"`
-	// Late is how far below the greatest value of the cursor a run begins.
-	Late Late `yaml:"late"`
+	// Late is how far below the greatest value of the cursor a run begins; nil: as the engine has it, 5 minutes or 1000.
+	Late *Late `yaml:"late"`
 	// DeleteMissing deletes rows that the source has no longer, in upsert.
 	DeleteMissing bool `yaml:"delete_missing"`
 	// MaxDelete is the most of a table that may go because it is missing at the source, as a part of 1.

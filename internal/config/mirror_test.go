@@ -82,13 +82,13 @@ func TestCopies(t *testing.T) {
 		t.Errorf("columns: %+v", m.Columns)
 	}
 	p := c.Mirrors["people"]
-	if p.Into != (Into{Warehouse: "pg", Schema: "users", Table: "people"}) || p.Late.Span != 15*time.Minute || !p.DeleteMissing || p.MaxDelete != 0.25 || !p.History || p.Drift != "freeze" {
+	if p.Into != (Into{Warehouse: "pg", Schema: "users", Table: "people"}) || p.Late == nil || p.Late.Span != 15*time.Minute || !p.DeleteMissing || p.MaxDelete != 0.25 || !p.History || p.Drift != "freeze" {
 		t.Errorf("people: %+v", p)
 	}
 	if p.Columns[2].As != "email_hash" || p.Columns[2].Mask != "hash" || p.Columns[3].Mask != "truncate:3" || string(p.Salt) != "geheimes-salz" || !slices.Equal(p.Exclude, Strings{"password"}) {
 		t.Errorf("people: %+v, %q", p.Columns, p.Exclude)
 	}
-	if l := c.Mirrors["log"]; l.Late.Number != 1000 || l.From.Where != "level > 2" || l.Types["at"] != "timestamptz" || l.Into.Table != "events_log" {
+	if l := c.Mirrors["log"]; l.Late == nil || l.Late.Number != 1000 || l.From.Where != "level > 2" || l.Types["at"] != "timestamptz" || l.Into.Table != "events_log" {
 		t.Errorf("log: %+v", l)
 	}
 	if o := c.Mirrors["orders"]; o.Depth != 2 || o.Arrays.Path["items"] != "table" || c.Mirrors["raw"].Arrays.Path != nil {
