@@ -142,7 +142,7 @@ type killer struct {
 	at     int64
 	n      atomic.Int64
 	cancel context.CancelFunc
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // what it ends
 }
 
 func (k *killer) step(string) error {

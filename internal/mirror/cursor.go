@@ -127,27 +127,6 @@ func bounded(high vector.Value, now time.Time) (vector.Value, bool) {
 	return limit, false
 }
 
-// describe writes a cursor for a person.
-func describe(v vector.Value) string {
-	switch v.Kind {
-	case vector.Null:
-		return "none"
-	case vector.Timestamp, vector.TimestampTZ:
-		return time.UnixMicro(v.Num).UTC().Format("2006-01-02T15:04:05.999999Z")
-	case vector.Date:
-		return time.Unix(v.Num*86400, 0).UTC().Format(time.DateOnly)
-	case vector.Uint:
-		return fmt.Sprint(uint64(v.Num))
-	case vector.Float:
-		return fmt.Sprint(math.Float64frombits(uint64(v.Num)))
-	case vector.Int:
-		return fmt.Sprint(v.Num)
-	case vector.Blob, vector.UUID:
-		return fmt.Sprintf("%x", v.Text)
-	}
-	return v.Text
-}
-
 // window digests the rows that lie close behind the greatest cursor, those that the next run will read again: where it reads the same,
 // nothing has changed. Not safe for use by several goroutines.
 type window struct {

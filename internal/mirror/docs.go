@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"firth/internal/document"
 	"firth/internal/infer"
 	"firth/internal/source"
 	"firth/internal/vector"
@@ -58,7 +57,7 @@ func (c *copying) planDocs(ctx context.Context, same bool) (*docs, error) {
 	if err := d.configure(c.m.o.Lower); err != nil {
 		return nil, err
 	}
-	plan := &infer.Plan{}
+	var plan *infer.Plan
 	known := len(c.last.Plan) > 0 && (same || c.cfg.Mode != ModeReplace)
 	var err error
 	if known {
@@ -122,7 +121,7 @@ func (d *docs) sample(ctx context.Context, c *copying) (*infer.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // it was read
 	counter := infer.NewCounter(d.options)
 	var b source.Batch
 	for n := 0; n < sampleDocs; n += len(b.Docs) {
@@ -285,7 +284,6 @@ func (d *docs) intake() intake { return &shaping{d: d, n: map[string]counts{}} }
 type shaping struct {
 	d      *docs
 	hashes []uint64
-	batch  []document.Value
 	n      map[string]counts
 	rows   int64
 }

@@ -120,7 +120,7 @@ func inRange(x row, r source.Request) bool {
 
 func num(s string) int64 {
 	var n int64
-	fmt.Sscan(s, &n)
+	_, _ = fmt.Sscan(s, &n)
 	return n
 }
 

@@ -44,7 +44,7 @@ func (c *copying) scanKeys(ctx context.Context, write func(*vector.Chunk) error)
 	if err != nil {
 		return d, err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // it was read
 	var b source.Batch
 	for {
 		err := rows.Next(ctx, &b)

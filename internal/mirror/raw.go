@@ -152,7 +152,7 @@ func (r *rawCopy) one(ctx context.Context, at int) error {
 			r.c.mergeRaw(at, t)
 			return nil
 		}
-		r.c.run.read(-t.told, -t.bytes)
+		r.c.count(-t.told, -t.bytes)
 		if ctx.Err() != nil || try == rangeTries || !source.CanRetry(err) {
 			return err
 		}
@@ -171,7 +171,7 @@ func (r *rawCopy) tuples() *tuples {
 		t.cursorType = c.info.Columns[t.cursor].Type
 		t.window = window{late: c.cfg.Late, now: c.window.now, high: c.window.high}
 	}
-	t.count = c.run.read
+	t.count = c.count
 	return t
 }
 

@@ -79,7 +79,7 @@ func (c *copying) readRange(ctx context.Context, at int, queue chan<- item) erro
 			c.merge(p)
 			return nil
 		}
-		c.run.read(-p.rows, -p.bytes)
+		c.count(-p.rows, -p.bytes)
 		if ctx.Err() != nil || try == rangeTries || !source.CanRetry(err) {
 			return err
 		}
@@ -133,7 +133,7 @@ func (p *pass) run(ctx context.Context, queue chan<- item) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // it was read
 	var b source.Batch
 	for {
 		err := rows.Next(ctx, &b)
@@ -161,7 +161,7 @@ func (p *pass) take(ctx context.Context, b *source.Batch, queue chan<- item) err
 		return nil
 	}
 	p.rows, p.bytes = p.rows+int64(n), p.bytes+b.Bytes
-	p.c.run.read(int64(n), b.Bytes)
+	p.c.count(int64(n), b.Bytes)
 	if cursor != nil {
 		for row, h := range hashes {
 			p.window.add(cursor(row), h)

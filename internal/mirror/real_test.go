@@ -3,8 +3,10 @@ package mirror_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +36,18 @@ type stand struct {
 	conn  *pgx.Conn
 	url   string
 	table string
+	raws  atomic.Int64 // ranges that were passed through
+}
+
+// counted counts the ranges that are passed through.
+type counted struct {
+	*source_postgres.Table
+	n *atomic.Int64
+}
+
+func (c counted) ScanRaw(ctx context.Context, r source.Request, w io.Writer) error {
+	c.n.Add(1)
+	return c.Table.ScanRaw(ctx, r, w)
 }
 
 func newStand(t *testing.T, rows int) *stand {
@@ -70,12 +84,13 @@ func (s *stand) mirror(target mirror.Target, pg bool, c mirror.Config) *mirror.M
 	return mirror.New(mirror.Options{
 		Config: c, Target: target, Lower: pg, Unbounded: pg,
 		From: func(ctx context.Context) (mirror.Source, error) {
-			return source_postgres.Open(ctx, s.url, spec, source.Options{Name: "source"})
+			table, err := source_postgres.Open(ctx, s.url, spec, source.Options{Name: "source"})
+			return counted{table, &s.raws}, err
 		},
 	})
 }
 
-func sync(t *testing.T, m *mirror.Mirror) *mirror.Report {
+func run(t *testing.T, m *mirror.Mirror) *mirror.Report {
 	t.Helper()
 	began := time.Now()
 	rep, err := m.Copy(t.Context(), mirror.RunOptions{}, nil)
@@ -93,7 +108,7 @@ func TestPostgresToDuckDB(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
+	t.Cleanup(func() { _ = db.Close() })
 	target := mirror.Adapt(db.Mirrors())
 	value := func(query string) string {
 		t.Helper()
@@ -103,7 +118,7 @@ func TestPostgresToDuckDB(t *testing.T) {
 		}
 		return out
 	}
-	rep := sync(t, s.mirror(target, false, mirror.Config{Mode: mirror.ModeReplace}))
+	rep := run(t, s.mirror(target, false, mirror.Config{Mode: mirror.ModeReplace}))
 	both := func(duck, pg string) {
 		t.Helper()
 		if got, want := value("SELECT "+duck+" FROM copied.every"), s.text("SELECT "+pg+" FROM public.every"); got != want {
@@ -124,13 +139,13 @@ func TestPostgresToDuckDB(t *testing.T) {
 	}
 	c := mirror.Config{Mode: mirror.ModeAppend, Cursor: "id", Late: &mirror.Late{Count: 10}}
 	s.exec("INSERT INTO public.every (id, u) VALUES (40000, gen_random_uuid()), (40001, gen_random_uuid())")
-	sync(t, s.mirror(target, false, c))
-	sync(t, s.mirror(target, false, c))
+	run(t, s.mirror(target, false, c))
+	run(t, s.mirror(target, false, c))
 	both("count(*)::VARCHAR", "count(*)::text")
 	s.exec("INSERT INTO public.every (id, u) VALUES (40002, gen_random_uuid())", "INSERT INTO public.every (id, u) VALUES (39999, gen_random_uuid())")
-	sync(t, s.mirror(target, false, c))
+	run(t, s.mirror(target, false, c))
 	both("count(*)::VARCHAR", "count(*)::text")
-	if rep := sync(t, s.mirror(target, false, c)); rep.Unchanged != rep.Rows || strings.Contains(rep.Text(), "inserted") {
+	if rep := run(t, s.mirror(target, false, c)); rep.Unchanged != rep.Rows || strings.Contains(rep.Text(), "inserted") {
 		t.Errorf("%s", rep.Text())
 	}
 }
