@@ -16,6 +16,7 @@ import (
 	"firth/internal/source/sqlite"
 	"firth/internal/warehouse/duckdb"
 	mywarehouse "firth/internal/warehouse/mysql"
+	pgwarehouse "firth/internal/warehouse/postgres"
 )
 
 // mirrorKinds are what this build can read and write by mirrors.
@@ -42,6 +43,13 @@ func sourceKinds() map[string]sourceKind {
 // targetKinds are the warehouses that are servers and take mirrors, by type.
 func targetKinds() map[string]targetKind {
 	return map[string]targetKind{
+		config.Postgres: func(ctx context.Context, r *remote) (mirror.Target, io.Closer, error) {
+			m, err := pgwarehouse.OpenMirrors(ctx, string(r.URL), r.postgres())
+			if err != nil {
+				return nil, nil, err
+			}
+			return mirror.Adapt(m), m, nil
+		},
 		config.MySQL: func(ctx context.Context, r *remote) (mirror.Target, io.Closer, error) {
 			m, err := mywarehouse.OpenMirrors(ctx, string(r.URL), r.mysql())
 			if err != nil {
