@@ -151,7 +151,7 @@ func (g *getting) prepare(ctx context.Context, info *source.Info) (err error) {
 	if err != nil {
 		return err
 	}
-	g.w = getWriter{g: g, began: g.m.o.Now()}
+	g.w = newGetWriter(g)
 	return nil
 }
 

@@ -181,6 +181,8 @@ func TestRedisGroupsOfRows(t *testing.T) {
 	u.client.ZAdd(ctx, "rank:a", goredis.Z{Member: "x", Score: 1.5}, goredis.Z{Member: "y", Score: 2})
 	u.client.ZAdd(ctx, "rank:7", goredis.Z{Member: "x", Score: 3})
 	list, get := source.Spec{Set: "all"}, source.Spec{ZSet: "rank:{id}"}
+	u.run(u.mirror(source.Spec{Set: "none"}, get, mirror.Config{}), warehouse.RunSuccess)
+	u.want("SELECT count(id) FROM app.project_usage", "0")
 	u.run(u.mirror(list, get, mirror.Config{}), warehouse.RunSuccess)
 	u.want("SELECT id, member, score, rank FROM app.project_usage ORDER BY id, rank", "7 x 3 0", "a x 1.5 0", "a y 2 1")
 	u.client.ZRem(ctx, "rank:a", "x")

@@ -229,3 +229,25 @@ type rowGet struct{ *fakeSource }
 func (f *rowGet) Get(context.Context, []vector.Value) (source.Rows, error) {
 	return &fakeRows{f: f.fakeSource, rows: f.rows, chunk: vector.NewChunk(f.columns)}, nil
 }
+
+func TestDriftOfAGet(t *testing.T) {
+	for _, policy := range []string{DriftEvolve, DriftReport, DriftFreeze} {
+		k, target := newKept(`1`, `2`), newIDTarget()
+		k.docs["1"], k.docs["2"] = []string{`{"n": 1}`}, []string{`{"n": 2}`}
+		m := pairOf(Config{Drift: policy}, k, k, target, newClock())
+		m.wants(t, RunOptions{}, warehouse.RunSuccess)
+		k.docs["2"] = []string{`{"n": 3, "late": "x"}`}
+		state, want := warehouse.RunSuccess, "n=3"
+		switch policy {
+		case DriftEvolve:
+			want = "n=3 late=x"
+		case DriftFreeze:
+			state, want = warehouse.RunFailure, "n=2"
+		}
+		r := m.wants(t, RunOptions{}, state)
+		wantRows(t, target, map[string][]string{"1": {"n=1"}, "2": {want}})
+		if !strings.Contains(r.Text(), "late") {
+			t.Errorf("%s: %s", policy, r.Text())
+		}
+	}
+}

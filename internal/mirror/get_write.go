@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"firth/internal/source"
 	"firth/internal/vector"
 	"firth/internal/warehouse"
 )
@@ -33,12 +34,15 @@ type getWriter struct {
 	counts   map[string]*counts
 }
 
+func newGetWriter(g *getting) getWriter {
+	return getWriter{
+		g: g, began: g.m.o.Now(), done: map[int]vector.Value{}, settled: map[string]bool{}, counts: map[string]*counts{}, after: g.last.After,
+		asked: vector.New(g.idType), dirty: g.prior.Columns == nil, // a table is there after the first run, be it empty
+	}
+}
+
 // take takes the rows of a batch in.
 func (w *getWriter) take(ctx context.Context, r *result) error {
-	if w.done == nil {
-		w.done, w.settled, w.counts, w.after = map[int]vector.Value{}, map[string]bool{}, map[string]*counts{}, w.g.last.After
-		w.asked = vector.New(w.g.idType)
-	}
 	w.done[r.seq] = r.mark
 	for mark, ok := w.done[w.next]; ok; mark, ok = w.done[w.next] {
 		if mark.Kind != vector.Null {
@@ -108,9 +112,14 @@ func (w *getWriter) blank(ids []vector.Value) *vector.Chunk {
 // add adds rows to those that wait to be staged.
 func (w *getWriter) add(ctx context.Context, c *vector.Chunk) error {
 	if w.list == nil {
-		w.begin()
+		if err := w.begin(); err != nil {
+			return err
+		}
 	}
-	grown, list := merge(w.list, c.Columns)
+	grown, list, err := w.drift(c.Columns)
+	if err != nil {
+		return err
+	}
 	if len(grown) > 0 {
 		if err := w.flush(ctx); err != nil {
 			return err
@@ -141,10 +150,37 @@ func (w *getWriter) add(ctx context.Context, c *vector.Chunk) error {
 	return nil
 }
 
-// begin says which columns the stage has: those of the rows, and those that the table has besides.
-func (w *getWriter) begin() {
-	_, w.list = merge([]vector.Column{w.g.idColumn()}, w.g.rows.columns())
-	_, w.list = merge(w.list, withoutID(own(w.g.prior.Columns)))
+// begin says which columns the stage has: those of the table, and those that the rows have besides.
+func (w *getWriter) begin() (err error) {
+	_, w.list = merge([]vector.Column{w.g.idColumn()}, withoutID(own(w.g.prior.Columns)))
+	_, w.list, err = w.drift(w.g.rows.columns())
+	return err
+}
+
+// drift adds columns to those of the stage, as far as the settings let a table that exists change.
+func (w *getWriter) drift(columns []vector.Column) (grown, list []vector.Column, err error) {
+	g := w.g
+	grown, list = merge(w.list, columns)
+	if _, relational := g.rows.(*getTable); relational || len(grown) == 0 || g.prior.Columns == nil || g.last.Settings != g.settings {
+		return grown, list, nil
+	}
+	for _, c := range grown {
+		switch what := fmt.Sprintf("column %s (%s)", c.Name, c.Type); g.cfg.Drift {
+		case DriftFreeze:
+			return nil, nil, &source.Error{
+				Op: "get", Name: g.cfg.Name, Err: fmt.Errorf("%s is new at the source, or wider, and drift is freeze", what),
+				Advice: "nothing of it was written; set drift: evolve for one run, or name the columns that are wanted",
+			}
+		case DriftReport:
+			g.notice("%s is new at the source, or wider: left as it is", what)
+		default:
+			g.notice("%s is new at the source, or wider: the table follows", what)
+		}
+	}
+	if g.cfg.Drift == DriftReport {
+		return nil, w.list, nil
+	}
+	return grown, list, nil
 }
 
 // flush stages the rows that wait.
@@ -169,7 +205,9 @@ func (w *getWriter) open(ctx context.Context) (err error) {
 		return nil
 	}
 	if w.list == nil {
-		w.begin()
+		if err := w.begin(); err != nil {
+			return err
+		}
 	}
 	w.stage, err = w.g.m.o.Target.Stage(ctx, w.g.cfg.Table, warehouse.StageOptions{Run: w.g.id, Columns: w.list, Key: []string{idColumn}})
 	return err

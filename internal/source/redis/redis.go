@@ -284,6 +284,9 @@ func (t *Table) commands() []string {
 		}
 	}
 	out = append(out, "TYPE")
+	if t.options.DB != 0 {
+		out = append(out, "SELECT")
+	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
