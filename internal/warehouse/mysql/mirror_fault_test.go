@@ -223,3 +223,50 @@ func TestMirrorCut(t *testing.T) {
 		}
 	}
 }
+
+// TestMirrorRows stages rows that are longer than a page: the values that have no room are rejected, and the row is stored.
+func TestMirrorRows(t *testing.T) {
+	m := server.MariaDB(t, version())
+	m.Wipe()
+	mirrors := openMirrors(t, m.Admin)
+	columns := []vector.Column{staffAre[0]}
+	for i := range 600 {
+		columns = append(columns, vector.Column{Name: fmt.Sprintf("c%d", i), Type: []vector.Type{words, whole, {Kind: vector.Blob}}[i%3]})
+	}
+	c := vector.NewChunk(columns)
+	for row := range 3 {
+		c.Vectors[0].AppendNum(int64(row))
+		for _, v := range c.Vectors[1:] {
+			if v.Type.Kind == vector.Int {
+				v.AppendNum(7)
+			} else {
+				v.AppendString(strings.Repeat("x", []int{5, 40, 5000}[row]))
+			}
+		}
+		c.Rows++
+	}
+	s, err := mirrors.Stage(t.Context(), staff, warehouse.StageOptions{Run: "x", Columns: columns, Key: []string{"id"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rejects, err := s.Write(t.Context(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := map[int]int{}
+	for _, r := range rejects {
+		by[r.Row]++
+		if r.Reason != warehouse.ReasonRow || len(r.Value) < 1 || r.Column == "id" {
+			t.Errorf("%.100s", fmt.Sprint(r))
+		}
+	}
+	if by[0] > 0 || by[1] == 0 || by[2] == 0 || by[1] > 480 || by[2] > 240 {
+		t.Errorf("rejects by row: %v", by)
+	}
+	for _, p := range []warehouse.Publication{{Mode: warehouse.PublishUpsert, Key: []string{"id"}, History: true}} {
+		p.At = time.Unix(0, 0)
+		if got, err := s.Publish(t.Context(), &p); err != nil || got.Inserted != 3 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
 
 	engine "github.com/go-sql-driver/mysql"
 
@@ -245,79 +244,6 @@ func (g *Stage) write(ctx context.Context, c *vector.Chunk, progress json.RawMes
 		})
 	})
 	return b.rejects, err
-}
-
-// batch is rows as they are sent: lines for LOAD DATA.
-type batch struct {
-	columns []vector.Column
-	lines   []byte
-	rows    int
-	rejects []vector.Reject
-}
-
-// batch writes the rows of a chunk; long names keys with values that the stage has no room for yet.
-func (g *Stage) batch(c *vector.Chunk) (b *batch, long []string) {
-	b = &batch{rows: c.Rows}
-	var vectors []*vector.Vector
-	var names []string
-	for i, col := range c.Columns {
-		at := findColumn(g.columns, col.Name)
-		if at < 0 {
-			continue
-		}
-		v := c.Vectors[i]
-		if to := g.columns[at]; !to.Type.Equal(v.Type) && v.Type.Kind != vector.Null {
-			v = b.convert(v, to.Type, col.Name)
-		}
-		vectors, names = append(vectors, v), append(names, col.Name)
-		b.columns = append(b.columns, vector.Column{Name: g.columns[at].Name, Type: v.Type})
-		if strings.HasPrefix(g.kind(g.columns[at]), "VARCHAR(255)") && v.Type.Kind == vector.Text && anyLonger(v) {
-			long = append(long, g.columns[at].Name)
-		}
-	}
-	e := &encoder{mostText: g.m.db.server.mostText}
-	for row := range c.Rows {
-		for i, v := range vectors {
-			if i > 0 {
-				b.lines = append(b.lines, '\t')
-			}
-			if !v.Valid[row] {
-				b.lines = append(b.lines, '\\', 'N')
-				continue
-			}
-			text, reason := e.encode(v, row)
-			if reason != "" {
-				b.rejects = append(b.rejects, vector.Reject{Row: row, Column: names[i], Value: strings.ToValidUTF8(v.Text(row), "\uFFFD"), Reason: reason})
-				b.lines = append(b.lines, '\\', 'N')
-				continue
-			}
-			b.lines = appendEscapedBytes(b.lines, text)
-		}
-		b.lines = append(b.lines, '\n')
-	}
-	return b, long
-}
-
-// convert brings values of a column that has been widened since into its type.
-func (b *batch) convert(from *vector.Vector, t vector.Type, name string) *vector.Vector {
-	to := vector.New(t)
-	for row := range from.Len() {
-		if !from.Valid[row] {
-			to.AppendNull()
-		} else if reason := to.AppendConverted(from, row); reason != "" {
-			b.rejects = append(b.rejects, vector.Reject{Row: row, Column: name, Value: from.Text(row), Reason: reason})
-		}
-	}
-	return to
-}
-
-func anyLonger(v *vector.Vector) bool {
-	for row := range v.Len() {
-		if v.Valid[row] && len(v.Bytes(row)) > keyLength && utf8.RuneCount(v.Bytes(row)) > keyLength {
-			return true
-		}
-	}
-	return false
 }
 
 // lengthen makes long texts of keys.
