@@ -48,8 +48,8 @@ func (c *caster) put(to *vector.Vector, v *document.Value, f filter, fixed bool)
 			return ""
 		}
 	case vector.List:
-		if v.Kind == document.Array {
-			return c.putList(to, v)
+		if v.Kind == document.Array && f.scalar() {
+			return c.putList(to, v, fixed)
 		}
 	}
 	return c.convert(to, v, fixed)
@@ -122,19 +122,21 @@ func (c *caster) putText(to *vector.Vector, v *document.Value, f filter) string 
 	return c.convert(to, v, true)
 }
 
-func (c *caster) putList(to *vector.Vector, v *document.Value) string {
+// putList puts the elements into the list. Undefined and the like are JSON where nobody said that a list is wanted.
+func (c *caster) putList(to *vector.Vector, v *document.Value, fixed bool) string {
 	n := to.Items.Len()
 	for i := range v.Items {
 		item := &v.Items[i]
-		if nothing(item.Kind) {
+		if item.Kind == document.Null || fixed && nothing(item.Kind) {
 			to.Items.AppendNull()
 			continue
 		}
-		if nested(item.Kind) && to.Items.Type.Kind == vector.Text {
+		strict := !fixed && item.Kind != document.String && item.Kind != document.ObjectID
+		if to.Items.Type.Kind == vector.Text && (nested(item.Kind) || strict) {
 			to.Items.Truncate(n)
 			return "element " + strconv.Itoa(i+1) + " is " + article2(kindName(item.Kind))
 		}
-		if reason := c.put(to.Items, item, filter{}, true); reason != "" {
+		if reason := c.put(to.Items, item, filter{}, fixed); reason != "" {
 			to.Items.Truncate(n)
 			return "element " + strconv.Itoa(i+1) + ": " + reason
 		}

@@ -130,6 +130,34 @@ func (s *stats) decimalType() vector.Type {
 	return t
 }
 
+// list is the type of arrays whose elements are all of one scalar type, nulls left out; not ok for all other fields.
+func (s *stats) list() (vector.Type, bool) {
+	elem := vector.Type{}
+	for k, n := range s.elements {
+		if n == 0 || document.Kind(k) == document.Null {
+			continue
+		}
+		var t vector.Type
+		switch document.Kind(k) {
+		case document.Bool:
+			t = vector.Type{Kind: vector.Bool}
+		case document.Int32, document.Int64:
+			t = vector.Type{Kind: vector.Int, Bits: 64}
+		case document.Double:
+			t = vector.Type{Kind: vector.Float, Bits: 64}
+		case document.String, document.ObjectID:
+			t = vector.Type{Kind: vector.Text}
+		case document.DateTime:
+			t = vector.Type{Kind: vector.TimestampTZ}
+		}
+		if t.Kind == vector.Null || elem.Kind != vector.Null && !elem.Equal(t) {
+			return elem, false
+		}
+		elem = t
+	}
+	return vector.Type{Kind: vector.List, Elem: &elem}, elem.Kind != vector.Null && s.counts[document.Object] == 0
+}
+
 // tried counts how many values a type holds that a person chose.
 type tried struct {
 	cast  caster

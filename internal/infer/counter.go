@@ -66,13 +66,17 @@ func asObject(d *document.Value) *document.Value {
 func (c *Counter) idOf(d *document.Value) string {
 	var out []string
 	for _, path := range c.o.Key {
-		if v := lookup(d, SplitPath(path)); !nothing(v.Kind) {
-			out = append(out, shorten(valueText(v)))
+		parts := SplitPath(path)
+		if v := lookup(d, parts); !nothing(v.Kind) && c.root.filter.wants(parts) {
+			out = append(out, shorten(valueText(v, filter{})))
 		}
 	}
 	for _, name := range []string{"_id", "id"} {
+		if _, wanted := c.root.filter.step(name); !wanted {
+			continue
+		}
 		if v := d.Find(name); len(out) == 0 && !nothing(v.Kind) {
-			out = append(out, shorten(valueText(v)))
+			out = append(out, shorten(valueText(v, filter{})))
 		}
 	}
 	return strings.Join(out, ",")
@@ -110,7 +114,7 @@ func (c *Counter) value(n *node, v *document.Value, id func() string) {
 	if !n.filter.scalar() && !nested(v.Kind) {
 		return
 	}
-	n.stats.add(&c.o, v, id)
+	n.stats.add(&c.o, v, n.filter, id)
 	if n.tried != nil && !nothing(v.Kind) {
 		n.tried.add(v, n.filter)
 	}

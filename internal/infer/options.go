@@ -45,6 +45,9 @@ type Options struct {
 	Taken []string
 	// ArraysAsTables are paths of arrays that become child tables.
 	ArraysAsTables []string
+	// Lists makes lists of arrays whose elements are all of one scalar type; other arrays that come later are JSON in a column beside.
+	// Without it arrays are JSON.
+	Lists bool
 	// Key are the paths of the fields that identify a document, for child tables and examples; none: _id, or id.
 	Key []string
 	// UUIDSubtype3 says which driver wrote UUIDs of the old binary subtype 3, whose order of bytes differs: java, csharp or python. Empty:

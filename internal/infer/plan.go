@@ -272,7 +272,11 @@ func (c *Counter) planField(d *draft, n *node, room bool) {
 		ch := c.o.choose(s)
 		switch {
 		case ch.typ.Kind == vector.Null && c.keepsNested(n):
-			d.own(&f, vector.Type{Kind: vector.JSON})
+			t, ok := s.list()
+			if !ok || !c.o.Lists || !n.filter.scalar() {
+				t = vector.Type{Kind: vector.JSON}
+			}
+			d.own(&f, t)
 		case ch.typ.Kind != vector.Null:
 			d.own(&f, ch.typ)
 			if c.keepsNested(n) {

@@ -232,8 +232,8 @@ func decimalText(text []byte) string {
 	return string(text)
 }
 
-// valueText is a value as a person reads it among the rejects: whole, strings as they are.
-func valueText(v *document.Value) string {
+// valueText is a value as a person reads it among the rejects: whole but for what may not leave, strings as they are.
+func valueText(v *document.Value, f filter) string {
 	switch v.Kind {
 	case document.String:
 		if utf8.Valid(v.Bytes) {
@@ -243,7 +243,7 @@ func valueText(v *document.Value) string {
 	case document.Decimal:
 		return string(v.Bytes)
 	}
-	b := document.AppendJSON(nil, v)
+	b := f.appendJSON(nil, v)
 	if len(b) > 1 && b[0] == '"' {
 		b = b[1 : len(b)-1]
 	}

@@ -115,9 +115,16 @@ func (s *Shaper) arrayValue(c *slot, v *document.Value) {
 		s.items(c.child, v)
 	case c.field.Own > 0 && c.field.Fixed:
 		s.store(c, c.field.Own, v)
+	case c.field.Own > 0 && s.kind(c.field.Own) == vector.List && s.list(c, v):
 	default:
 		s.asJSON(c, v)
 	}
+}
+
+// list puts an array into a column of lists; false: its elements do not fit.
+func (s *Shaper) list(c *slot, v *document.Value) bool {
+	to := s.vector(c.field.Own)
+	return c.filter.scalar() && len(to.Valid) == s.row && s.cast.put(to, v, c.filter, false) == ""
 }
 
 func (s *Shaper) kind(number int) vector.Kind { return s.draft.plan.Columns[number-1].Type.Kind }
@@ -162,6 +169,10 @@ func (s *Shaper) newColumn() {
 
 func (s *Shaper) scalar(c *slot, v *document.Value) {
 	if c.field.Own == 0 && !s.newOwn(c, v) {
+		return
+	}
+	if v.Kind != document.Binary && !c.field.Fixed && s.kind(c.field.Own) == vector.List {
+		s.asJSON(c, v)
 		return
 	}
 	if v.Kind == document.Int64 && !c.field.Big && (v.Num > maxExact || v.Num < -maxExact) && s.kind(c.field.Own) == vector.Int {
@@ -217,7 +228,7 @@ func (s *Shaper) reject(c *slot, number int, v *document.Value, reason string) {
 	}
 	c.lost[v.Kind]++
 	name := s.draft.plan.Columns[number-1].Name
-	s.chunk.Rejects = append(s.chunk.Rejects, vector.Reject{Row: s.row, Column: name, Value: valueText(v), Reason: reason})
+	s.chunk.Rejects = append(s.chunk.Rejects, vector.Reject{Row: s.row, Column: name, Value: valueText(v, c.filter), Reason: reason})
 }
 
 // Proposals says of each column from which values were rejected since the shaper was made what would keep them, for a person.

@@ -177,7 +177,15 @@ func TestExcludedValuesAreNowhere(t *testing.T) {
 			}
 		}
 	}
-	_, c := load2(t, Options{Columns: []string{"ok", "a.b.c.d.e", "l.x", "a.y"}, Key: []string{"_id"}}, docs)
+	// Nor where a value is rejected, or shown as an example.
+	integer, list := vector.Type{Kind: vector.Int, Bits: 64}, vector.Type{Kind: vector.List, Elem: &vector.Type{Kind: vector.Text}}
+	o := Options{Exclude: []string{"a.pw", "a.b.c.d.pw", "l.pw", "pw", "late"}, Overrides: map[string]Override{"a": {Type: &integer}, "l": {Type: &list}}}
+	_, c := load2(t, o, docs)
+	report, _ := json.Marshal(count(o, docs).Report())
+	if all := table(c) + string(report); strings.Contains(all, "SECRET") || !strings.Contains(all, `! 0 a {"b":{"c":{"d":{"e":1}}}}: an object`) {
+		t.Errorf("shown:\n%s", all)
+	}
+	_, c = load2(t, Options{Columns: []string{"ok", "a.b.c.d.e", "l.x", "a.y"}, Key: []string{"_id"}}, docs)
 	same(t, "rows", types(c.Columns)+"\n"+table(c), `_id integer, ok integer, a json, a_b_c_d json, l json
 _id=1 ok=1 a_b_c_d={"e":1} l=[{"x":1},[{}]]
 _id=2 a=[{"y":2}]`)
@@ -337,7 +345,7 @@ func marks(out []string, v *document.Value) []string {
 	case document.Int64:
 		out = append(out, fmt.Sprint(v.Num))
 	case document.Double, document.Decimal, document.String, document.ObjectID:
-		out = append(out, strings.TrimRight(valueText(v), "0"))
+		out = append(out, strings.TrimRight(valueText(v, filter{}), "0"))
 	case document.Object:
 		for i := range v.Fields {
 			out = marks(out, &v.Fields[i].Value)
@@ -413,4 +421,20 @@ func TestProposalsSayWhatWouldKeepTheValues(t *testing.T) {
 	}
 	same(t, "proposals", strings.Join(s.Proposals(), "\n"),
 		`values of a b that do not fit integer were rejected: 1 boolean, 2 string; types: {"a b": text} in the mirror, and a full copy, would keep them`)
+}
+
+func TestArraysOfOneTypeAsLists(t *testing.T) {
+	docs := parse(t, `{"n":[1,2,null],"s":["a"],"m":[1,"x"],"e":[],"o":[{}]}`, `{"n":[]}`)
+	s, c := load(t, Options{Lists: true}, docs)
+	same(t, "rows", types(c.Columns)+"\n"+table(c), `n integer[], s text[], m json, e json, o json
+n=[1,2,null] s=["a"] m=[1,"x"] e=[] o=[{}]
+n=[]`)
+	// What does not fit is JSON beside it.
+	c = s.Chunk()
+	if _, err := s.Shape(parse(t, `{"n":[1,"x"],"s":["b",5]}`, `{"n":7,"s":["c"]}`, `{"n":{"a":1}}`), c); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "rows", table(c), `n_json=[1,"x"] s_json=["b",5]
+s=["c"] n_json=7
+n_a=1`)
 }

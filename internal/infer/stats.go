@@ -52,10 +52,10 @@ type stats struct {
 	elements                        [kinds]int64 // of arrays
 }
 
-func (s *stats) add(o *Options, v *document.Value, id func() string) {
+func (s *stats) add(o *Options, v *document.Value, f filter, id func() string) {
 	s.seen++
 	s.counts[v.Kind]++
-	s.keepExample(v, id)
+	s.keepExample(v, f, id)
 	if !nothing(v.Kind) && !nested(v.Kind) {
 		if s.distinct == nil {
 			s.distinct = &sketch{}
@@ -104,7 +104,7 @@ func (s *stats) add(o *Options, v *document.Value, id func() string) {
 	}
 }
 
-func (s *stats) keepExample(v *document.Value, id func() string) {
+func (s *stats) keepExample(v *document.Value, f filter, id func() string) {
 	if v.Kind == document.Null || v.Kind == document.Missing {
 		return
 	}
@@ -115,23 +115,23 @@ func (s *stats) keepExample(v *document.Value, id func() string) {
 	if s.examples == nil {
 		s.examples = map[document.Kind][]Example{}
 	}
-	s.examples[v.Kind] = append(have, Example{ID: id(), Value: exampleText(v)})
+	s.examples[v.Kind] = append(have, Example{ID: id(), Value: exampleText(v, f)})
 }
 
 func (s *stats) keepUnfit(v *document.Value, id func() string) {
 	if len(s.unfit) < maxExamples {
-		s.unfit = append(s.unfit, Example{ID: id(), Value: exampleText(v)})
+		s.unfit = append(s.unfit, Example{ID: id(), Value: exampleText(v, filter{})})
 	}
 }
 
 // exampleText is the beginning of a value, on one line; of nested values their size alone decides how much is looked at.
-func exampleText(v *document.Value) string {
+func exampleText(v *document.Value, f filter) string {
 	b := v.Bytes
 	if v.Kind != document.String {
 		if nested(v.Kind) && len(v.Fields)+len(v.Items) > maxExampleText || len(v.Bytes) > 1<<16 {
 			return kindName(v.Kind)
 		}
-		b = []byte(valueText(v))
+		b = []byte(valueText(v, f))
 	}
 	out := bytes.ToValidUTF8(b[:min(len(b), maxExampleText)], []byte("\ufffd"))
 	if len(b) > maxExampleText {
@@ -196,7 +196,7 @@ func (s *stats) addText(b []byte) {
 		s.badText++
 	case len(bytes.TrimSpace(b)) == 0:
 		s.blanks++
-	case len(b) <= 40 && vector.DecimalText(string(b)):
+	case len(b) <= 40 && (b[0] <= '9' && b[0] >= '+') && vector.DecimalText(string(b)):
 		s.numeric++
 	case looksLikeDate(b):
 		s.dates++
