@@ -82,17 +82,8 @@ func certificate(err error) error {
 	return nil
 }
 
-// hidden is an error whose text does not tell the password.
-type hidden struct {
-	text string
-	err  error
-}
-
-func (h *hidden) Error() string { return h.text }
-
-func (h *hidden) Unwrap() error { return h.err }
-
-// fail puts an error of the driver in words, with what to do about it. An end of the context stays what it is.
+// fail puts an error of the driver in words, with what to do about it. An end of the context stays what it is. The error itself is not
+// wrapped: it may tell the password, and a connection that was closed is an io.EOF, which callers would take for the end of the rows.
 func (a address) fail(ctx context.Context, op, what string, err error) error {
 	if err == nil {
 		return nil
@@ -106,7 +97,7 @@ func (a address) fail(ctx context.Context, op, what string, err error) error {
 	}
 	words, advice := a.words(err)
 	return &source.Error{
-		Op: op, Name: what, Err: &hidden{text: a.hide(words), err: err}, Advice: a.hide(advice), Retry: passes(err),
+		Op: op, Name: what, Err: errors.New(a.hide(words)), Advice: a.hide(advice), Retry: passes(err),
 	}
 }
 
@@ -117,7 +108,7 @@ func (a address) words(err error) (text, advice string) {
 		return err.Error(), "repair or delete that document, or leave it out by the filter; db.collection.validate({full: true}) finds others"
 	}
 	var server mongo.ServerError
-	if errors.As(err, &server) {
+	if errors.As(err, &server) && !server.HasErrorLabel("NetworkError") {
 		return a.serverWords(server)
 	}
 	if c := certificate(err); c != nil {

@@ -64,7 +64,7 @@ func Open(_ context.Context, url string, spec source.Spec, o source.Options) (*T
 	}
 	client, err := connect(a, o)
 	if err != nil {
-		return nil, &source.Error{Op: "connect", Name: o.Name, Err: &hidden{a.hide(err.Error()), err}, Advice: "for example mongodb://firth:...@host:27017/app"}
+		return nil, &source.Error{Op: "connect", Name: o.Name, Err: errors.New(a.hide(err.Error())), Advice: "for example mongodb://firth:...@host:27017/app"}
 	}
 	t := &Table{
 		a: a, name: o.Name, spec: spec, plan: p, client: client, from: client.Database(a.database).Collection(spec.Collection),
@@ -254,10 +254,8 @@ func (t *Table) paged() bool {
 // Ranges cuts a large collection by its _ids.
 func (t *Table) Ranges(ctx context.Context, pieces int) ([]source.Range, error) {
 	all := []source.Range{{}}
-	if t.kindNow() == "" {
-		if err := t.look(ctx); err != nil {
-			return nil, err
-		}
+	if _, err := t.asked(ctx); err != nil {
+		return nil, err
 	}
 	if pieces <= 1 || !t.paged() {
 		return all, nil
@@ -330,28 +328,39 @@ func (t *Table) Scan(ctx context.Context, r source.Request) (source.Rows, error)
 	if !ok {
 		return nil, &source.Error{Op: "read", Name: t.spec.Collection, Err: errors.New("the range " + r.Range.Label + " is not one of a collection"), Changed: true}
 	}
-	if t.kindNow() == "" {
-		if err := t.look(ctx); err != nil {
-			return nil, err
-		}
+	known, err := t.asked(ctx)
+	if err != nil {
+		return nil, err
 	}
 	paged := t.paged()
 	need := ""
 	if paged {
 		need = "_id"
 	}
-	return t.rows(from(t.spec.Cursor, r.From), s, t.plan.want(r.Only, need, true), paged), nil
+	return t.rows(from(t.spec.Cursor, r.From, known), s, t.plan.want(r.Only, need, true), paged), nil
 }
 
-func (t *Table) kindNow() string {
+// asked makes sure that it is known what the collection is, and tells whether the server knows the rare types.
+func (t *Table) asked(ctx context.Context) (known bool, err error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.kind
+	kind, known := t.kind, t.known
+	t.mu.Unlock()
+	if kind != "" {
+		return known, nil
+	}
+	if err := t.look(ctx); err != nil {
+		return false, err
+	}
+	return t.asked(ctx)
 }
 
 // Get reads the documents whose key is one of the ids.
-func (t *Table) Get(_ context.Context, ids []vector.Value) (source.Rows, error) {
-	c := amongIDs(t.plan.key, ids)
+func (t *Table) Get(ctx context.Context, ids []vector.Value) (source.Rows, error) {
+	known, err := t.asked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := amongIDs(t.plan.key, ids, known)
 	if c == nil {
 		return &rows{t: t, done: true, arena: newArena()}, nil
 	}

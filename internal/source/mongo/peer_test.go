@@ -16,6 +16,7 @@ import (
 
 	"firth/internal/document"
 	"firth/internal/source"
+	"firth/internal/vector"
 	"firth/test/peer"
 )
 
@@ -158,6 +159,46 @@ func TestLostAlways(t *testing.T) {
 				t.Errorf("it was tried %d times", n)
 			}
 		})
+	}
+}
+
+// TestCutIsNoEnd: a connection that is lost is never taken for the end of the rows, whatever is read; it can be tried again.
+func TestCutIsNoEnd(t *testing.T) {
+	p := peer.Start(t)
+	p.Put("mixed", kindCollection, mixed(t)...)
+	p.Put("view", kindView, mixed(t)...)
+	p.BatchLimit = 5
+	for _, command := range []string{"find", "getMore"} {
+		for _, collection := range []string{"mixed", "view"} {
+			table := open(t, p.URL("app", nil)+"?serverSelectionTimeoutMS=2000&retryReads=false", source.Spec{Collection: collection, Key: "n"})
+			table.pause = func(context.Context, int) error { return errors.New("it goes on") }
+			if _, err := table.Describe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			p.Script(func(name string, _ int) *peer.Fault { return &peer.Fault{Cut: name == command} })
+			var numbers []vector.Value
+			for i := range 20 {
+				numbers = append(numbers, vector.Value{Kind: vector.Int, Bits: 64, Num: int64(i)})
+			}
+			rows, err := table.Get(t.Context(), numbers)
+			if collection == "view" {
+				rows, err = table.Scan(t.Context(), source.Request{})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for err == nil {
+				var b source.Batch
+				err = rows.Next(t.Context(), &b)
+			}
+			if errors.Is(err, io.EOF) || !source.CanRetry(err) || !strings.Contains(err.Error(), "the connection was lost") {
+				t.Errorf("%s of a %s cut: %v", command, collection, err)
+			}
+			p.Script(nil)
+			if err := errors.Join(rows.Close(), table.Close()); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

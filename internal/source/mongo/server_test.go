@@ -199,6 +199,10 @@ func TestTypedBounds(t *testing.T) {
 			bson.D{{Key: "_id", Value: 5}, {Key: "k", Value: uuid}, {Key: "at", Value: "ISODate(2026)"}},
 			bson.D{{Key: "_id", Value: 6}, {Key: "k", Value: old}},
 			bson.D{{Key: "_id", Value: 7}, {Key: "k", Value: "x"}},
+			bson.D{{Key: "_id", Value: 8}, {Key: "k", Value: "7"}},
+			bson.D{{Key: "_id", Value: 9}, {Key: "k", Value: bson.D{{Key: "a", Value: 1}, {Key: "b", Value: "x"}}}},
+			bson.D{{Key: "_id", Value: 10}, {Key: "k", Value: 1.5}},
+			bson.D{{Key: "_id", Value: 11}, {Key: "k", Value: bson.NewDateTimeFromTime(at)}},
 		)
 		table := open(t, d.URL(database), source.Spec{Collection: "events", Cursor: "at", Key: "k"})
 		got, err := ids(t, table, source.Request{From: vector.Value{Kind: vector.TimestampTZ, Num: at.UnixMicro()}})
@@ -208,7 +212,8 @@ func TestTypedBounds(t *testing.T) {
 		text := func(s string) vector.Value { return vector.Value{Kind: vector.Text, Text: s} }
 		for want, id := range map[string]vector.Value{
 			"[1 2]": text(oid.Hex()), "[3]": {Kind: vector.Int, Bits: 64, Num: 7}, "[4]": {Kind: vector.Int, Bits: 64, Num: 1<<53 + 1},
-			"[5 6]": {Kind: vector.UUID, Text: string(uuid.Data)}, "[7]": text("x"), "[]": text("7"),
+			"[5 6]": {Kind: vector.UUID, Text: string(uuid.Data)}, "[7]": text("x"), "[]": text("y"), "[3 8]": text("7"), "[9]": text(`{"a": 1, "b": "x"}`),
+			"[10]": text("1.5"), "[6]": {Kind: vector.Blob, Text: string(old.Data)}, "[11]": text("2026-03-01T12:00:00Z"),
 		} {
 			rows, err := table.Get(t.Context(), []vector.Value{id, text("nobody")})
 			if err != nil {

@@ -3,8 +3,10 @@ package mongo
 import (
 	"encoding/hex"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -37,7 +39,7 @@ func forms(v vector.Value) []any {
 	case vector.UUID:
 		return uuids([]byte(v.Text))
 	case vector.Blob:
-		return []any{bson.Binary{Data: []byte(v.Text)}}
+		return blobs([]byte(v.Text))
 	case vector.Date:
 		return []any{bson.DateTime(v.Num * msPerDay)}
 	case vector.Timestamp, vector.TimestampTZ:
@@ -83,6 +85,46 @@ func texts(s string) []any {
 	return out
 }
 
+// idForms are the values that an id may stand for. An id that was listed among others of several types is text by now, so a text may be
+// a number, a time, or an object as JSON.
+func idForms(v vector.Value) []any {
+	out := forms(v)
+	if v.Kind != vector.Text {
+		return out
+	}
+	s := v.Text
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return append(out, n)
+	}
+	switch f, err := strconv.ParseFloat(s, 64); {
+	case s == "true" || s == "false":
+		out = append(out, s == "true")
+	case err == nil:
+		out = append(out, f)
+		if d, err := bson.ParseDecimal128(s); err == nil {
+			out = append(out, d)
+		}
+	case strings.HasPrefix(s, "{"):
+		var d bson.D
+		if bson.UnmarshalExtJSON([]byte(s), false, &d) == nil {
+			out = append(out, d)
+		}
+	}
+	if at, err := time.Parse(time.RFC3339Nano, s); err == nil && at.Nanosecond()%1e6 == 0 {
+		out = append(out, bson.NewDateTimeFromTime(at))
+	}
+	return out
+}
+
+// blobs are binary values of these bytes, by their subtypes: two of different ones are not equal.
+func blobs(b []byte) []any {
+	out := []any{bson.Binary{Data: b}, bson.Binary{Subtype: 0x80, Data: b}}
+	if len(b) == 16 {
+		out = append(out, bson.Binary{Subtype: oldUUID, Data: b}, bson.Binary{Subtype: newUUID, Data: b}, bson.Binary{Subtype: 5, Data: b})
+	}
+	return out
+}
+
 // parseUUID reads 8-4-4-4-12 hexadecimal digits.
 func parseUUID(s string) ([]byte, bool) {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
@@ -112,11 +154,23 @@ func uuids(b []byte) []any {
 	}
 }
 
+// takes leaves out the forms that a server which does not know the rare types would break off the connection for.
+func takes(forms []any, known bool) []any {
+	if known {
+		return forms
+	}
+	return slices.DeleteFunc(forms, func(f any) bool {
+		_, decimal := f.(bson.Decimal128)
+		b, binary := f.(bson.Binary)
+		return decimal || binary && b.Subtype == 5
+	})
+}
+
 // amongIDs is the condition that a field equals one of the ids; nil where it cannot.
-func amongIDs(field string, ids []vector.Value) bson.D {
+func amongIDs(field string, ids []vector.Value, known bool) bson.D {
 	in := bson.A{}
 	for _, id := range ids {
-		in = append(in, forms(id)...)
+		in = append(in, takes(idForms(id), known)...)
 	}
 	if len(in) == 0 {
 		return nil
@@ -125,13 +179,13 @@ func amongIDs(field string, ids []vector.Value) bson.D {
 }
 
 // from is the condition that a field is at least a value, in the bracket of each form of it; nil where there is no bound.
-func from(field string, v vector.Value) bson.D {
+func from(field string, v vector.Value, known bool) bson.D {
 	if v.Kind == vector.Null || field == "" {
 		return nil
 	}
 	var conditions []bson.D
-	for _, form := range forms(v) {
-		if b, ok := form.(bson.Binary); ok && b.Subtype == oldUUID {
+	for _, form := range takes(forms(v), known) {
+		if b, ok := form.(bson.Binary); ok && b.Subtype != 0 && b.Subtype != newUUID {
 			continue // its order is not that of the text
 		}
 		conditions = append(conditions, is(field, "$gte", form))
