@@ -54,7 +54,7 @@ func below(path, object string) bool {
 func (f *filter) prune(fields []document.Field, prefix string) []document.Field {
 	out := fields[:0]
 	for _, x := range fields {
-		path := prefix + x.Name
+		path := prefix + escape(x.Name)
 		wanted, whole := f.wants(path)
 		if !wanted {
 			continue
@@ -72,8 +72,24 @@ func (f *filter) flat(except ...string) []string {
 	var out []string
 	for _, c := range f.columns {
 		if !slices.Contains(except, c) && !slices.Contains(f.exclude, c) {
-			out = append(out, c)
+			out = append(out, unescape(c))
 		}
 	}
 	return out
+}
+
+// escape is a name as the part of a path: a dot of its own has a backslash before it.
+func escape(name string) string {
+	if !strings.ContainsAny(name, `.\`) {
+		return name
+	}
+	return strings.NewReplacer(`\`, `\\`, `.`, `\.`).Replace(name)
+}
+
+// unescape is the name that a path of one part stands for.
+func unescape(path string) string {
+	if !strings.Contains(path, `\`) {
+		return path
+	}
+	return strings.NewReplacer(`\\`, `\`, `\.`, `.`).Replace(path)
 }

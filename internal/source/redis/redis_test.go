@@ -271,6 +271,9 @@ func TestGetOfEveryType(t *testing.T) {
 	same(t, get(t, open(t, url, source.Spec{Stream: "stream:{id}"}), "1"),
 		`{"id":1,"stream_id":"1700000000123-7","ts":"2023-11-14T22:13:20.123Z","seq":7,"ts_2":5,"calls":3}`)
 	same(t, get(t, open(t, url, source.Spec{Hash: "hash:{id}", Columns: []string{"b", "zz"}}), "1", "2"), `{"id":1,"b":"x"}`)
+	must(t, c.HSet(ctx, "dots:1", "a.b", 1, `a\c`, 2, "d", 3).Err())
+	same(t, get(t, open(t, url, source.Spec{Hash: "dots:{id}", Columns: []string{`a\.b`, `a\\c`}}), "1"), `{"id":1,"a.b":1,"a\\c":2}`)
+	same(t, get(t, open(t, url, source.Spec{Hash: "dots:{id}", Exclude: []string{`a\.b`, `d`}}), "1"), `{"id":1,"a\\c":2}`)
 	same(t, get(t, open(t, url, source.Spec{Hash: "hash:{id}", Exclude: []string{"b"}, Key: "project"}), "1"), `{"project":1,"a":1}`)
 	same(t, get(t, open(t, url, source.Spec{Fields: []source.Field{
 		{Name: "calls", Spec: source.Spec{String: "str:{id}"}}, {Name: "all", Spec: source.Spec{Hash: "hash:{id}"}},
