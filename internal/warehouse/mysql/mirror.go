@@ -25,7 +25,7 @@ import (
 // replaces the table changes names, which is atomic for readers and commits apart from the bookkeeping: so it is written down before,
 // and whoever finds it cut off (any call for the mirror) ends it where the names have changed, and forgets it where they have not.
 //
-// Values are stored as docs/mirrors.md says: JSON, lists and decimals without bounds as text, intervals as ISO 8601 text, instants as
+// Values are stored as docs/mysql.md says: JSON, lists and decimals without bounds as text, intervals as ISO 8601 text, instants as
 // DATETIME(6) in UTC. Each table has a primary key of its own, _firth_row, which SELECT * does not show on MariaDB and MySQL from 8.0.23.
 type Mirrors struct {
 	db        *DB

@@ -149,7 +149,7 @@ func (p *publishing) temporary(ctx context.Context) error {
 	list := []physical{asked}
 	for _, name := range []string{askedTable, askedAgain} {
 		for _, statement := range []string{"DROP TEMPORARY TABLE IF EXISTS " + name,
-			"CREATE TEMPORARY TABLE " + name + " (" + mirrorColumn("id", asked.kind, p.m.db.server.collation) + ", KEY (" + keyList(list) + ")) ENGINE = InnoDB"} {
+			"CREATE TEMPORARY TABLE " + name + " (n BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, " + mirrorColumn("id", asked.kind, p.m.db.server.collation) + ", KEY (" + keyList(list) + ")) ENGINE = InnoDB"} {
 			if err := p.session.exec(ctx, statement); err != nil {
 				return fmt.Errorf("make a temporary table: %w", err)
 			}
@@ -158,7 +158,7 @@ func (p *publishing) temporary(ctx context.Context) error {
 	if err := p.writeAsked(ctx); err != nil {
 		return err
 	}
-	return p.session.exec(ctx, "INSERT INTO "+askedAgain+" SELECT * FROM "+askedTable)
+	return p.session.exec(ctx, "INSERT INTO "+askedAgain+" (id) SELECT id FROM "+askedTable)
 }
 
 func (p *publishing) writeAsked(ctx context.Context) error {
@@ -170,7 +170,7 @@ func (p *publishing) writeAsked(ctx context.Context) error {
 		if len(values) == 0 {
 			return nil
 		}
-		err := p.session.exec(ctx, "INSERT INTO "+askedTable+" VALUES "+strings.Join(values, ", "))
+		err := p.session.exec(ctx, "INSERT INTO "+askedTable+" (id) VALUES "+strings.Join(values, ", "))
 		values = values[:0]
 		return err
 	}
