@@ -10,36 +10,38 @@ import (
 // choice is the type of a path's scalars, and how it came about.
 type choice struct {
 	typ   vector.Type
-	holds int64 // of the scalars
-	loses map[document.Kind]int64
+	loses map[document.Kind]int64 // the values that it does not hold
 }
 
-// choose takes the narrowest type that holds the wanted part of the values exactly; where no family of types does, text, which holds
-// every scalar as its canonical text. Text itself is never taken for a number or a date, and blanks are text.
+// choose takes the family of types that most values are of, where those are the wanted part, and in it the narrowest type that holds all
+// of them exactly; else text, which holds every scalar as its canonical text. Text itself is never taken for a number or a date, and
+// blanks are text.
 func (o *Options) choose(s *stats) choice {
 	n := s.scalars()
 	need := int64(math.Ceil(o.threshold() * float64(n)))
-	numbers := s.ints() + s.counts[document.Double] + s.counts[document.Decimal]
-	binaries := s.counts[document.Binary]
+	most := max(s.counts[document.Bool], s.numbers(), s.times(), s.counts[document.Binary], s.texts())
 	switch {
 	case n == 0:
 		return choice{}
-	case s.counts[document.Bool] >= need:
+	case most < need || most == s.texts():
+	case most == s.counts[document.Bool]:
 		return s.chosen(vector.Type{Kind: vector.Bool}, document.Bool)
-	case numbers >= need:
-		return s.number(need)
-	case s.times() >= need:
-		c := s.chosen(vector.Type{Kind: vector.TimestampTZ}, document.DateTime, document.Timestamp)
-		c.holds -= s.farTimes
-		return c
+	case most == s.numbers():
+		return s.number()
+	case most == s.times():
+		return s.chosen(vector.Type{Kind: vector.TimestampTZ}, document.DateTime, document.Timestamp)
 	case s.uuids >= need:
 		return s.binary(vector.Type{Kind: vector.UUID}, s.uuids)
 	case s.vectors >= need:
 		return s.binary(vectorType(), s.vectors)
-	case binaries >= need:
-		return s.binary(vector.Type{Kind: vector.Blob}, binaries)
+	default:
+		return s.binary(vector.Type{Kind: vector.Blob}, s.counts[document.Binary])
 	}
-	return choice{typ: vector.Type{Kind: vector.Text}, holds: n - s.badText}
+	return choice{typ: vector.Type{Kind: vector.Text}}
+}
+
+func (s *stats) numbers() int64 {
+	return s.ints() + s.counts[document.Double] + s.counts[document.Decimal]
 }
 
 func (s *stats) texts() int64 {
@@ -63,7 +65,6 @@ func (s *stats) chosen(t vector.Type, held ...document.Kind) choice {
 		c.loses[kind] = n
 		for _, h := range held {
 			if h == kind {
-				c.holds += n
 				delete(c.loses, kind)
 			}
 		}
@@ -74,41 +75,23 @@ func (s *stats) chosen(t vector.Type, held ...document.Kind) choice {
 func (s *stats) binary(t vector.Type, holds int64) choice {
 	c := s.chosen(t, document.Binary)
 	if rest := s.counts[document.Binary] - holds; rest > 0 {
-		c.holds -= rest
 		c.loses[document.Binary] = rest
 	}
 	return c
 }
 
-// number chooses among the types of numbers, narrow to wide: integers, with doubles that are whole; floats, where no integer is too
-// large for one; decimals.
-func (s *stats) number(need int64) choice {
-	ints, doubles, decimals := s.ints(), s.counts[document.Double], s.counts[document.Decimal]
-	if ints >= need || ints > 0 && s.bigInts > 0 && ints+s.integral >= need {
-		c := s.chosen(s.intType(), document.Int32, document.Int64)
-		c.add(document.Double, s.integral, doubles)
-		return c
+// number chooses among the types of numbers that hold all of them, narrow to wide: integers, with doubles that are whole where some
+// integers are too large for a float; floats; decimals.
+func (s *stats) number() choice {
+	doubles, decimals := s.counts[document.Double], s.counts[document.Decimal]
+	t := s.decimalType()
+	switch {
+	case doubles+decimals == 0 || decimals == 0 && s.bigInts > 0 && s.integral == doubles:
+		t = s.intType()
+	case decimals == 0 && s.bigInts == 0:
+		t = vector.Type{Kind: vector.Float, Bits: 64}
 	}
-	if decimals == 0 && s.bigInts == 0 || doubles+ints-s.bigInts >= need {
-		c := s.chosen(vector.Type{Kind: vector.Float, Bits: 64}, document.Double)
-		small := ints - s.bigInts
-		delete(c.loses, document.Int32)
-		delete(c.loses, document.Int64)
-		if s.bigInts > 0 {
-			c.loses[document.Int64] = s.bigInts
-		}
-		c.holds += small
-		return c
-	}
-	return s.chosen(s.decimalType(), document.Int32, document.Int64, document.Double, document.Decimal)
-}
-
-// add counts values of a kind of which a type holds a part.
-func (c *choice) add(k document.Kind, holds, of int64) {
-	c.holds += holds
-	if delete(c.loses, k); of > holds {
-		c.loses[k] = of - holds
-	}
+	return s.chosen(t, document.Int32, document.Int64, document.Double, document.Decimal)
 }
 
 func (s *stats) intType() vector.Type {

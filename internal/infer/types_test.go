@@ -271,3 +271,20 @@ Number=2 ok=false o=[1] x={"y":1}
 		t.Errorf("the report says %+v", f)
 	}
 }
+
+// With a low threshold the largest family wins, and text, which loses nothing, wins a tie.
+func TestTheThresholdNeverFavoursTheFew(t *testing.T) {
+	for texts, want := range map[string]string{
+		`true true 1 2 3`: "integer", `true true true 1 2`: "boolean", `"a" "b" 1`: "text", `"a" 1`: "text", `1 2 "a"`: "integer",
+		`1 1 1 1 2.5`: "float", `1.5 9007199254740993 true`: "decimal",
+	} {
+		var docs []document.Value
+		for v := range strings.FieldsSeq(texts) {
+			docs = append(docs, parse(t, `{"v":`+v+`}`)...)
+		}
+		s, c := load(t, Options{Threshold: 0.3}, docs)
+		if got := s.Columns()[0].Type.String(); got != want {
+			t.Errorf("%s: %s, want %s\n%s", texts, got, want, table(c))
+		}
+	}
+}
