@@ -125,12 +125,12 @@ func (w *publishing) rejects(ctx context.Context) error {
 
 // settled is the condition on r that a reject is no more: its row was written anew, or is gone.
 func (w *publishing) settled(ctx context.Context) (string, error) {
-	switch {
-	case w.p.Mode == warehouse.PublishReplace:
+	switch w.p.Mode {
+	case warehouse.PublishReplace:
 		return "true", nil
-	case w.p.Mode == warehouse.PublishAppend:
+	case warehouse.PublishAppend:
 		return "", nil
-	case w.p.Mode == warehouse.PublishGroups:
+	case warehouse.PublishGroups:
 		var list []string
 		for row := range w.p.Asked.Len() {
 			list = append(list, literal(w.p.Asked.Text(row)))

@@ -19,7 +19,7 @@ import (
 
 // When rows that are staged are moved into the file, so that a process that ends leaves something to go on with.
 const (
-	stagedBytes = 64 << 20
+	stagedBytes = 32 << 20
 	stagedEvery = 10 * time.Second
 )
 

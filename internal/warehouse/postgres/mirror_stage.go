@@ -348,7 +348,10 @@ func (s *Stage) AddColumns(ctx context.Context, columns []vector.Column) error {
 
 // Discard drops what is staged.
 func (s *Stage) Discard(ctx context.Context) error {
-	if _, err := s.present(); err != nil {
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	if ended {
 		return nil
 	}
 	err := s.m.turn(ctx, "discard the stage of", s.t.Name, func(ctx context.Context, d *DB) error {

@@ -18,20 +18,20 @@ import (
 	"firth/internal/warehouse"
 )
 
-// Mirrors and MirrorStage are what the engine of mirrors asks of a warehouse, with its contract.
-type (
-	Mirrors interface {
-		Mirror(ctx context.Context, t warehouse.MirrorTable) (*warehouse.MirrorState, error)
-		Stage(ctx context.Context, t warehouse.MirrorTable, o warehouse.StageOptions) (MirrorStage, error)
-		IDs(ctx context.Context, t warehouse.MirrorTable, after vector.Value, limit int) ([]vector.Value, error)
-	}
-	MirrorStage interface {
-		Write(ctx context.Context, c *vector.Chunk, progress json.RawMessage) ([]vector.Reject, error)
-		AddColumns(ctx context.Context, columns []vector.Column) error
-		Publish(ctx context.Context, p *warehouse.Publication) (*warehouse.Published, error)
-		Discard(ctx context.Context) error
-	}
-)
+// Mirrors is what the engine of mirrors asks of a warehouse, with its contract.
+type Mirrors interface {
+	Mirror(ctx context.Context, t warehouse.MirrorTable) (*warehouse.MirrorState, error)
+	Stage(ctx context.Context, t warehouse.MirrorTable, o warehouse.StageOptions) (MirrorStage, error)
+	IDs(ctx context.Context, t warehouse.MirrorTable, after vector.Value, limit int) ([]vector.Value, error)
+}
+
+// MirrorStage is what it asks of a staging table.
+type MirrorStage interface {
+	Write(ctx context.Context, c *vector.Chunk, progress json.RawMessage) ([]vector.Reject, error)
+	AddColumns(ctx context.Context, columns []vector.Column) error
+	Publish(ctx context.Context, p *warehouse.Publication) (*warehouse.Published, error)
+	Discard(ctx context.Context) error
+}
 
 // MirrorTarget is a warehouse of mirrors under test. Fields from Unfit on may stay empty.
 type MirrorTarget struct {
@@ -52,12 +52,6 @@ type MirrorTarget struct {
 	// Lacks names tests, or behaviours that a test asks for, which the engine cannot have, each with the reason. The suite prints it.
 	Lacks map[string]string
 }
-
-// Behaviours of MirrorTarget.Lacks that are not the name of a test.
-const (
-	LacksSchemaRename = "case"  // tables whose names differ in case alone are the same one
-	LacksLists        = "lists" // arrays: they are JSON
-)
 
 // Targets adapts a warehouse whose Stage returns a type of its own.
 func Targets[S MirrorStage](m interface {
