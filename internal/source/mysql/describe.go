@@ -308,12 +308,12 @@ func (t *Table) describeQuery(ctx context.Context, s *session) (*description, er
 	return d, s.see(rows.Close())
 }
 
-// choose sets the columns that leave the source: those that are named, none of those that never do, and always those of ids.
+// choose sets the columns that leave the source: those that are named, none of those that never do, and always those of ids and cursor.
 func (t *Table) choose(d *description) error {
 	d.fields = nil
 	wanted := t.spec.Columns
 	if len(wanted) > 0 {
-		for _, id := range []string{t.spec.ID, t.spec.Key} {
+		for _, id := range []string{t.spec.ID, t.spec.Key, t.spec.Cursor} {
 			if id != "" && !slices.ContainsFunc(wanted, func(c string) bool { return strings.EqualFold(c, id) }) {
 				wanted = append(slices.Clone(wanted), id)
 			}
