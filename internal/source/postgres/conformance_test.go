@@ -90,7 +90,9 @@ func TestSuite(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			Open: func(t *testing.T, spec source.Spec, get bool) sourcetest.Source { return table(t, spec, get, source.Options{}) },
+			Open: func(t *testing.T, spec source.Spec, get bool) sourcetest.Source {
+				return table(t, spec, get, source.Options{})
+			},
 			Missing: func(t *testing.T) sourcetest.Source {
 				return open(t, url, source.Spec{Table: "poeple"}, source.Options{Name: "users"})
 			},

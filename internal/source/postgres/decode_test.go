@@ -203,6 +203,14 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+func TestWithoutEnd(t *testing.T) {
+	for q, want := range map[string]string{"select 1": "select 1", "select 1 ; ; -- x": "select 1 ", "select ';'": "select ';'", "select 1 /* ; */": "select 1 /* ; */", ";": "", "select 1;\n/* a */ -- ;\n": "select 1"} {
+		if got := withoutEnd(q); got != want {
+			t.Errorf("%q: %q, want %q", q, got, want)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	for text, want := range map[string]string{
 		"users": "|users", "public.Users": "public|Users", `"Sch.ema"."Ta""ble"`: `Sch.ema|Ta"ble`, "db.app.users": "app|users", " app . users ": "app|users",

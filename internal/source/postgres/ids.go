@@ -49,6 +49,31 @@ func findIDs(query string) []mark {
 	return out
 }
 
+// withoutEnd takes the semicolons off the end of a query, and what is blank or comment behind them.
+func withoutEnd(q string) string {
+	for {
+		last := -1 // the last letter that means something
+		for i := 0; i < len(q); {
+			end := skip(q, i)
+			switch {
+			case end == i:
+				if !strings.ContainsRune(" \t\r\n\f", rune(q[i])) {
+					last = i
+				}
+				i++
+				continue
+			case !strings.HasPrefix(q[i:], "--") && !strings.HasPrefix(q[i:], "/*"):
+				last = end - 1
+			}
+			i = end
+		}
+		if last < 0 || q[last] != ';' {
+			return q
+		}
+		q = q[:last]
+	}
+}
+
 // skip returns where a text, a quoted name or a comment that begins at i ends; i where none begins.
 func skip(q string, i int) int {
 	switch {

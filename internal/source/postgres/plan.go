@@ -126,7 +126,7 @@ func (l *link) key(ctx context.Context, oid int64) ([]string, error) {
 // describeQuery lets the server say what the columns of a query are. The query is prepared by itself first, so that it cannot be
 // several statements.
 func (t *Table) describeQuery(ctx context.Context, l *link) (*plan, error) {
-	p := &plan{query: strings.TrimRight(strings.TrimSpace(t.spec.Query), "; \t\r\n")}
+	p := &plan{query: withoutEnd(t.spec.Query)}
 	p.ids = findIDs(p.query)
 	sd, err := l.conn.PgConn().Prepare(ctx, "", p.bind(nil), nil)
 	if err != nil {

@@ -43,8 +43,10 @@ type builtin struct {
 
 // Types of the server by their numbers, which never change.
 const (
+	oidText    = 25
 	oidJSON    = 114
 	oidMoney   = 790
+	oidVarchar = 1043
 	oidNumeric = 1700
 	oidJSONB   = 3802
 	oidRecord  = 2249
@@ -57,14 +59,14 @@ var builtins = map[uint32]builtin{ //nolint:gochecknoglobals // a constant table
 	20:         {formInt8, vector.Type{Kind: vector.Int, Bits: 64}, "bigint"},
 	21:         {formInt2, vector.Type{Kind: vector.Int, Bits: 16}, "smallint"},
 	23:         {formInt4, vector.Type{Kind: vector.Int, Bits: 32}, "integer"},
-	25:         {formText, vector.Type{Kind: vector.Text}, "text"},
+	oidText:    {formText, vector.Type{Kind: vector.Text}, "text"},
 	26:         {formUint4, vector.Type{Kind: vector.Uint, Bits: 32}, ""}, // oid
 	28:         {formUint4, vector.Type{Kind: vector.Uint, Bits: 32}, ""}, // xid
 	oidJSON:    {formText, vector.Type{Kind: vector.JSON}, "json"},
 	700:        {formFloat4, vector.Type{Kind: vector.Float, Bits: 32}, "real"},
 	701:        {formFloat8, vector.Type{Kind: vector.Float, Bits: 64}, "double precision"},
 	1042:       {formText, vector.Type{Kind: vector.Text}, "text"}, // character(n), with its blanks
-	1043:       {formText, vector.Type{Kind: vector.Text}, "text"},
+	oidVarchar: {formText, vector.Type{Kind: vector.Text}, "text"},
 	1082:       {formDate, vector.Type{Kind: vector.Date}, "date"},
 	1083:       {formTime, vector.Type{Kind: vector.Time}, "time without time zone"},
 	1114:       {formTimestamp, vector.Type{Kind: vector.Timestamp}, "timestamp without time zone"},
@@ -268,10 +270,15 @@ func (t *types) list(f *field, elem uint32, mod int32, dims int, self *typeInfo)
 	if one.raw != "" {
 		f.raw = one.raw + "[]"
 	}
+	// Whoever takes the bytes of an array insists on the type of its elements, however alike another one is.
 	switch {
 	case of == oidMoney:
 		f.expr = f.ref + "::pg_catalog.numeric[]"
-	case one.expr != f.ref:
+	case of == oidVarchar:
+		f.expr = f.ref + "::pg_catalog.text[]"
+	case elem != of && one.expr == f.ref && one.form != formText && one.raw != "":
+		f.expr = f.ref + "::" + one.raw + "[]"
+	case one.expr != f.ref, one.form == formText && of != oidText:
 		f.expr = "pg_catalog.textin(pg_catalog.array_out(" + f.ref + "))::pg_catalog.text[]"
 	}
 }
