@@ -44,6 +44,7 @@ type copying struct {
 
 	ranges  []source.Range
 	resumed []part // what of the ranges an earlier run has staged
+	unsure  *span  // the rows that it staged last
 	w       writer
 
 	width int                // columns of a relational source
@@ -200,7 +201,7 @@ func (c *copying) plan(ctx context.Context) error {
 	c.w = writer{c: c, id: id}
 	if !c.remake && !c.o.DryRun {
 		if s := readStaged(c.prior.Staged, id); s != nil && c.docs.restore(s) {
-			c.ranges, c.resumed = s.Ranges, s.Done
+			c.ranges, c.resumed, c.unsure = s.Ranges, s.Done, s.Last
 			c.w.resume(s)
 			c.notice("goes on with %d rows that were staged before", c.prior.Staged.Rows)
 			return nil

@@ -193,6 +193,42 @@ func TestKilledAtEveryStepARunGoesOnToTheSame(t *testing.T) {
 	}
 }
 
+func TestRejectsSurviveAKill(t *testing.T) {
+	for at := int64(1); ; at++ {
+		f, tgt := people(450), newTarget()
+		f.batch, f.pieces = 25, 3
+		f.rows[400]["at"] = "odd"
+		tgt.unfit = "n123"
+		ctx, cancel := context.WithCancel(t.Context())
+		k := &killer{at: at, cancel: cancel, ctx: ctx}
+		f.step, tgt.step = k.step, k.step
+		cfg := Config{Mode: ModeReplace, Concurrency: 1}
+		_, err := testMirror(cfg, f, tgt).Copy(ctx, RunOptions{}, nil)
+		cancel()
+		if err == nil && k.n.Load() < at {
+			break
+		}
+		f.step, tgt.step = func(string) error { return nil }, func(string) error { return nil }
+		if tgt.counts["publish"] > 0 {
+			continue
+		}
+		rep := mustCopy(t, testMirror(cfg, f, tgt), RunOptions{})
+		var got []string
+		for _, r := range tgt.rejects {
+			got = append(got, r.Key+" "+r.Column+" "+r.Value)
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff([]string{"123 name n123", "400 at odd"}, got); diff != "" {
+			t.Fatalf("killed at %d: %s\n%s", at, diff, rep.Text())
+		}
+		for _, c := range rep.Columns {
+			if sum := c.Exact + c.Widened + c.Null + c.Rejected; sum != 450 || c.Name != "id" && c.Rejected != 1 {
+				t.Fatalf("killed at %d: %+v adds up to %d", at, c, sum)
+			}
+		}
+	}
+}
+
 func TestTroubleIsTriedAgain(t *testing.T) {
 	f, tgt := people(3000), newTarget()
 	f.batch, f.pieces = 100, 3

@@ -125,6 +125,7 @@ type pass struct {
 	rows   int64
 	bytes  int64
 	early  []warehouse.MirrorReject // of rows that an earlier run staged
+	unsure []unsure                 // among them
 }
 
 func (p *pass) run(ctx context.Context, queue chan<- item) error {
@@ -194,6 +195,12 @@ func (p *pass) again(ctx context.Context, b *source.Batch, hashes []uint64, queu
 			p.early = append(p.early, p.c.told(scratch, r))
 		}
 	}
+	if l := p.c.unsure; l != nil && l.At == p.r.at {
+		lo, hi := max(l.Lo-p.seen.Rows, 0), min(l.Hi-p.seen.Rows, int64(len(hashes)))
+		if lo < hi {
+			p.unsure = append(p.unsure, unsure{scratch, int(lo), int(hi)})
+		}
+	}
 	for _, h := range hashes {
 		p.seen.add(h)
 		if p.seen.Rows == p.r.sent.Digest.Rows && p.seen != p.r.sent.Digest {
@@ -204,7 +211,7 @@ func (p *pass) again(ctx context.Context, b *source.Batch, hashes []uint64, queu
 		return nil
 	}
 	p.r.passed = true
-	it := item{at: p.r.at, part: p.r.sent, early: p.early}
+	it := item{at: p.r.at, part: p.r.sent, early: p.early, unsure: p.unsure}
 	return send(ctx, queue, it)
 }
 

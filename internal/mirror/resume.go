@@ -52,9 +52,11 @@ type staged struct {
 	// Rejects are those that writing found so far. Unsound: there were too many to keep here, so nothing can go on with this stage.
 	Rejects []warehouse.MirrorReject `json:"rejects,omitempty"`
 	Unsound bool                     `json:"unsound,omitempty"`
-	Raw     bool                     `json:"raw,omitempty"`  // the digests are of tuples as PostgreSQL sends them
-	Plan    json.RawMessage          `json:"plan,omitempty"` // of documents
-	Columns []vector.Column          `json:"columns,omitempty"`
+	// Last is the write that this is stored with: what it rejected is told with the next.
+	Last    *span           `json:"last,omitempty"`
+	Raw     bool            `json:"raw,omitempty"`  // the digests are of tuples as PostgreSQL sends them
+	Plan    json.RawMessage `json:"plan,omitempty"` // of documents
+	Columns []vector.Column `json:"columns,omitempty"`
 }
 
 const (
@@ -62,6 +64,13 @@ const (
 	// maxStagedRejects is how many rejects the progress carries with each write.
 	maxStagedRejects = 1000
 )
+
+// span is some rows of a range, in the order in which they were read.
+type span struct {
+	At int   `json:"at"` // of the range
+	Lo int64 `json:"lo"`
+	Hi int64 `json:"hi"`
+}
 
 // part is what of a range is staged: its first rows, in the order in which they were read.
 type part struct {

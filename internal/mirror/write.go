@@ -14,11 +14,18 @@ import (
 
 // item is some rows of a range on their way into the stage, with what of the range is staged when they are.
 type item struct {
-	at    int // of the range
-	chunk *vector.Chunk
-	part  part
-	early []warehouse.MirrorReject // of rows that an earlier run staged
-	plan  json.RawMessage          // of documents, where it grew
+	at     int // of the range
+	chunk  *vector.Chunk
+	part   part
+	early  []warehouse.MirrorReject // of rows that an earlier run staged
+	plan   json.RawMessage          // of documents, where it grew
+	unsure []unsure                 // rows that are staged, and what the warehouse rejected of them is not known
+}
+
+// unsure are the rows from lo to before hi of a chunk.
+type unsure struct {
+	chunk  *vector.Chunk
+	lo, hi int
 }
 
 // writer stages rows. One goroutine uses it.
@@ -104,6 +111,11 @@ func (w *writer) take(ctx context.Context, it item) error {
 	for _, r := range it.early {
 		w.reject(r)
 	}
+	for _, u := range it.unsure {
+		if err := w.recheck(ctx, u); err != nil {
+			return err
+		}
+	}
 	if w.c.o.DryRun {
 		if it.chunk != nil {
 			w.note(it.chunk, it.chunk.Rejects, false)
@@ -144,6 +156,7 @@ func (w *writer) flush(ctx context.Context) error {
 
 // write stages one item.
 func (w *writer) write(ctx context.Context, it item) error {
+	last := &span{At: it.at, Lo: w.progress.Done[it.at].Digest.Rows, Hi: it.part.Digest.Rows}
 	w.progress.Done[it.at] = it.part
 	if it.chunk == nil || it.chunk.Rows == 0 {
 		return nil
@@ -156,6 +169,7 @@ func (w *writer) write(ctx context.Context, it item) error {
 		return err
 	}
 	w.note(chunk, chunk.Rejects, false)
+	w.progress.Last = last
 	progress, err := json.Marshal(&w.progress)
 	if err != nil {
 		return fmt.Errorf("write the progress: %w", err)
@@ -166,6 +180,27 @@ func (w *writer) write(ctx context.Context, it item) error {
 	}
 	w.note(chunk, rejects, true)
 	w.c.recycle(it.chunk)
+	return nil
+}
+
+// recheck finds out what the warehouse rejected of rows that were staged last before the process ended: nobody was told. They are written
+// to a stage that is thrown away.
+func (w *writer) recheck(ctx context.Context, u unsure) error {
+	t := w.c.cfg.Table
+	t.Name, t.Table = t.Name+"/check", fmt.Sprintf("check_%x", hashText(t.Name))
+	s, err := w.c.m.o.Target.Stage(ctx, t, warehouse.StageOptions{Run: w.id, Columns: u.chunk.Columns})
+	if err != nil {
+		return err
+	}
+	rejects, err := s.Write(ctx, u.chunk, json.RawMessage("{}"))
+	if derr := s.Discard(ctx); err == nil {
+		err = derr
+	}
+	if err != nil {
+		return err
+	}
+	rejects = slices.DeleteFunc(rejects, func(r vector.Reject) bool { return r.Row < u.lo || r.Row >= u.hi })
+	w.note(u.chunk, rejects, true)
 	return nil
 }
 
