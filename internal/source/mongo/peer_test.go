@@ -86,12 +86,10 @@ func quick(context.Context, int) error { return nil }
 
 // TestLostAtEveryBatch: whatever the fault, and between whichever documents, nothing is lost or comes twice.
 func TestLostAtEveryBatch(t *testing.T) {
-	p := peer.Start(t)
+	t.Parallel()
 	docs := mixed(t)
 	shuffled := slices.Clone(docs)
 	slices.Reverse(shuffled)
-	p.Put("mixed", kindCollection, shuffled...)
-	p.BatchLimit = 1
 	want := idTexts(docs)
 	for name, fault := range map[string]peer.Fault{
 		"forgotten":     {Forget: true},
@@ -102,6 +100,10 @@ func TestLostAtEveryBatch(t *testing.T) {
 		"killed":        {Code: 237, Message: "cursor was killed"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // the driver waits a lot
+			p := peer.Start(t)
+			p.Put("mixed", kindCollection, shuffled...)
+			p.BatchLimit = 1
 			step := 1
 			if fault.Cut || fault.Code != 0 && fault.Code != 237 {
 				step = 9 // the driver takes half a second to look at a server again

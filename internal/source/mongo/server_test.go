@@ -111,6 +111,7 @@ func TestTypesOnServers(t *testing.T) {
 
 // TestShapes: large documents, many fields, names that are alike, nothing in objects and arrays.
 func TestShapes(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, d *server.Documents) {
 		database := d.Database()
 		c := d.Client(database).Collection("shapes")
@@ -229,6 +230,7 @@ func TestTypedBounds(t *testing.T) {
 
 // TestPieces: a collection of ObjectIDs, integers and texts in pieces, read at the same time through connections that break.
 func TestPieces(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, d *server.Documents) {
 		database := d.Database()
 		c := d.Client(database).Collection("big")
@@ -274,6 +276,7 @@ func TestPieces(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	d := server.FerretTLS(t, "")
 	database := d.Database()
 	fill(t, d.Client(database).Collection("c"), bson.D{{Key: "_id", Value: 1}})

@@ -23,6 +23,7 @@ func both(t *testing.T, run func(t *testing.T, d *server.Documents)) {
 }
 
 func TestSuite(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, d *server.Documents) {
 		database := d.Database()
 		proxy := server.Fault(t, d.Addr())
