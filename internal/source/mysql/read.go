@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 	"strconv"
 
 	"firth/internal/source"
@@ -184,7 +185,11 @@ func (t *Table) Get(ctx context.Context, ids []vector.Value) (source.Rows, error
 		}
 		list = append(list, text...)
 	}
-	r := t.base(d, d.fields)
+	fields := d.fields
+	if findField(fields, key.Name) == nil {
+		fields = append(slices.Clone(fields), *key) // a row without its id is nobody's
+	}
+	r := t.base(d, fields)
 	switch {
 	case t.spec.Table != "":
 		if list == nil {
@@ -207,7 +212,7 @@ func (t *Table) Get(ctx context.Context, ids []vector.Value) (source.Rows, error
 			r.columns = nil
 		}
 	}
-	return t.open(ctx, r, d.fields, asked(d.fields, key, ids))
+	return t.open(ctx, r, fields, asked(fields, key, ids))
 }
 
 // asked is the set of texts that a get of texts may return; nil: there is nothing to look at.

@@ -252,7 +252,7 @@ func TestGetTexts(t *testing.T) {
 		{"numbers", []vector.Value{text("abc"), text("7"), text("7.0"), text("'")}, "[{2 }]"},
 		{"numbers", []vector.Value{text("abc")}, "[]"},
 	} {
-		for _, spec := range []source.Spec{{Table: c.table}, {Query: "SELECT * FROM " + c.table + " WHERE id IN (:ids) -- :ids and ':ids'"}} {
+		for _, spec := range []source.Spec{{Table: c.table}, {Table: c.table, Columns: []string{"n"}}, {Query: "SELECT * FROM " + c.table + " WHERE id IN (:ids) -- :ids and ':ids'"}} {
 			rows, err := open(t, m, database, spec, source.Options{}).Get(t.Context(), c.ids)
 			if err != nil {
 				t.Fatal(err)
