@@ -59,6 +59,7 @@ func (c cutConn) Read(b []byte) (int, error) {
 }
 
 func TestSuite(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, pg *server.PG) {
 		url, database := owner(pg)
 		admin := pg.Connect(database)

@@ -277,33 +277,33 @@ func infinite(s vector.Span) string {
 	return ""
 }
 
-// arrayHeader reads dimensions, flags, type and sizes of an array and returns where its elements begin and how many there are.
-func arrayHeader(b []byte) (dims []int, at, elements int, err error) {
-	be := binary.BigEndian
+// arrayHeader reads the head of an array and returns how many dimensions it has, where its elements begin and how many there are.
+func arrayHeader(b []byte) (dims, at, elements int, err error) {
 	if len(b) < 12 {
-		return nil, 0, 0, errors.New("the server sent an array without a head")
+		return 0, 0, 0, errors.New("the server sent an array without a head")
 	}
-	n := int(int32(be.Uint32(b)))
-	if n < 0 || n > 6 || len(b) < 12+8*n {
-		return nil, 0, 0, fmt.Errorf("the server sent an array of %d dimensions", n)
+	dims = int(int32(binary.BigEndian.Uint32(b)))
+	if dims < 0 || dims > 6 || len(b) < 12+8*dims {
+		return 0, 0, 0, fmt.Errorf("the server sent an array of %d dimensions", dims)
 	}
-	if n == 0 {
-		return nil, 12, 0, nil
+	if dims == 0 {
+		return 0, 12, 0, nil
 	}
 	elements = 1
-	var place [6]int
-	dims = place[:n]
 	for i := range dims {
-		dims[i] = int(int32(be.Uint32(b[12+8*i:])))
-		if dims[i] < 0 || dims[i] > len(b) {
-			return nil, 0, 0, errors.New("the server sent an array of an impossible size")
+		size := dimension(b, i)
+		if size < 0 || size > len(b) {
+			return 0, 0, 0, errors.New("the server sent an array of an impossible size")
 		}
-		if elements *= dims[i]; elements > len(b)/4 {
-			return nil, 0, 0, errors.New("the server sent an array that is cut off")
+		if elements *= size; elements > len(b)/4 {
+			return 0, 0, 0, errors.New("the server sent an array that is cut off")
 		}
 	}
-	return dims, 12 + 8*n, elements, nil
+	return dims, 12 + 8*dims, elements, nil
 }
+
+// dimension is the size of the i-th dimension of an array whose head is whole.
+func dimension(b []byte, i int) int { return int(int32(binary.BigEndian.Uint32(b[12+8*i:]))) }
 
 // element cuts the next element off an array; nil is NULL.
 func element(b []byte, at int) (value []byte, next int, err error) {
@@ -327,11 +327,11 @@ func (d *decoder) array(v *vector.Vector, elem form, b []byte) (reason string, e
 	if err != nil {
 		return "", err
 	}
-	if len(dims) > 1 {
+	if dims > 1 {
 		if err := wellFormed(d, v, elem, b, at, n); err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("an array of %d dimensions in a list", len(dims)), nil
+		return fmt.Sprintf("an array of %d dimensions in a list", dims), nil
 	}
 	was := v.Items.Len()
 	for range n {

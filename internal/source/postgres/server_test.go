@@ -81,6 +81,7 @@ func closing(t *testing.T, url string, spec source.Spec) *postgres.Table {
 
 // TestKindsOfTables reads everything that stands behind FROM, whatever it is called.
 func TestKindsOfTables(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, pg *server.PG) {
 		long := strings.Repeat("ü", 31) + "x" // 63 bytes
 		url, admin, role := stand(t, pg,
@@ -130,6 +131,7 @@ func TestKindsOfTables(t *testing.T) {
 
 // TestForeignTables have no blocks and no lock.
 func TestForeignTables(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, admin, role := stand(t, pg, "CREATE EXTENSION file_fdw", "CREATE SERVER files FOREIGN DATA WRAPPER file_fdw")
 	run(t, admin, "CREATE FOREIGN TABLE far (n int, s text) SERVER files OPTIONS (program 'echo 1,x; echo 2,y', format 'csv')", "GRANT SELECT ON far TO "+role)
@@ -139,6 +141,7 @@ func TestForeignTables(t *testing.T) {
 
 // TestWideTable has as many columns as there can be.
 func TestWideTable(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "18")
 	var columns, values []string
 	for i := range 1600 {
@@ -152,6 +155,7 @@ func TestWideTable(t *testing.T) {
 
 // TestChoice: conditions, queries, chosen and excluded columns and parts of JSON; what is not asked for is not in the statement.
 func TestChoice(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, pg *server.PG) {
 		url, admin, role := stand(t, pg, "CREATE TABLE t (id bigint PRIMARY KEY, at timestamptz, j jsonb, k json, secret text, note text)",
 			`INSERT INTO t VALUES (1, '2024-01-01 00:00:00.000001+00', '{"a":1,"p":{"ssn":"secret","b":2}}', '{"p": {"ssn":1, "x":1}}', 's', 'it''s \n'),
@@ -193,6 +197,7 @@ func TestChoice(t *testing.T) {
 
 // TestGet reads by ids of any kind, by key and by query.
 func TestGet(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, pg *server.PG) {
 		url, admin, role := stand(t, pg, "CREATE TABLE t (id int PRIMARY KEY, name text, u uuid)", "CREATE TABLE orders (user_id int, n int)",
 			"INSERT INTO t VALUES (1, 'a''b\\', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'), (2, '{x,\"y\"}', NULL), (3, 'c', NULL)", "INSERT INTO orders VALUES (1, 10), (1, 11), (3, 30)")
@@ -231,6 +236,7 @@ func TestGet(t *testing.T) {
 
 // TestOneMoment reads while the table grows, shrinks and changes, with one connection, with several, and where snapshots cannot be shared.
 func TestOneMoment(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, pg *server.PG) {
 		for _, shared := range []bool{true, false} {
 			url, admin, role := stand(t, pg, "CREATE TABLE t (id int PRIMARY KEY, n int, pad text)", "INSERT INTO t SELECT i, 0, repeat('x', 200) FROM generate_series(1, 20000) i")
@@ -293,6 +299,7 @@ func TestOneMoment(t *testing.T) {
 
 // TestCut: wherever the connection ends, reading is an error that may be tried again, never a short end.
 func TestCut(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, admin, role := stand(t, pg, "CREATE TABLE t (id int PRIMARY KEY, pad text)", "INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 3000) i")
 	run(t, admin, "GRANT SELECT ON t TO "+role)
@@ -371,6 +378,7 @@ func TestCut(t *testing.T) {
 
 // TestRaw copies a table into another by the bytes alone.
 func TestRaw(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, pg *server.PG) {
 		url, admin, role := stand(t, pg, "CREATE TYPE mood AS ENUM ('sad', 'ok')", "CREATE DOMAIN price AS numeric(10,2)",
 			`CREATE TABLE t (id int PRIMARY KEY, a bigint, b numeric, c numeric(10,2), d text, e varchar(3), f char(4), g mood, h inet, i int4range, j jsonb, k json, l timestamptz, m interval, n int[], o mood[], p bytea, q uuid, r price,
@@ -423,6 +431,7 @@ func TestRaw(t *testing.T) {
 
 // TestDefaults: nobody's settings for role or database change what is read, or end it.
 func TestDefaults(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, pg *server.PG) {
 		url, admin, role := stand(t, pg, "CREATE TABLE t (a text, f float8, at timestamptz, s text)", `INSERT INTO t VALUES ('Zürich \ ''', 0.1, '2024-01-01 00:00:00+00', 'E')`)
 		run(t, admin, "GRANT SELECT ON t TO "+role)
@@ -440,6 +449,7 @@ func TestDefaults(t *testing.T) {
 
 // TestCheck: each right that is missing is told with the statement that gives it; when it has run, all is well.
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, pg *server.PG) {
 		url, admin, _ := stand(t, pg, "CREATE SCHEMA app", "CREATE TABLE app.users (id int PRIMARY KEY, name text, email text)", "INSERT INTO app.users VALUES (1, 'a', 'b')")
 		spec := source.Spec{Table: "app.users"}
@@ -499,6 +509,7 @@ func TestCheck(t *testing.T) {
 
 // TestFaults are told in words, without a secret.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	pg := server.Postgres(t, "15")
 	url, _, _ := stand(t, pg)
 	for name, c := range map[string]struct {

@@ -182,21 +182,22 @@ func appendSpan(dst []byte, s vector.Span) []byte {
 // appendArray writes an array as nested JSON: numbers and booleans bare, everything else quoted.
 func appendArray(dst []byte, elem form, b []byte) []byte {
 	dims, at, _, err := arrayHeader(b)
-	if err != nil || len(dims) == 0 {
+	if err != nil || dims == 0 {
 		return append(dst, "[]"...)
 	}
-	dst, _ = appendDimension(dst, elem, b, at, dims)
+	dst, _ = appendDimension(dst, elem, b, at, 0, dims)
 	return dst
 }
 
-func appendDimension(dst []byte, elem form, b []byte, at int, dims []int) ([]byte, int) {
+// appendDimension writes the elements from at on, of the dimension-th of so many dimensions.
+func appendDimension(dst []byte, elem form, b []byte, at, which, dims int) ([]byte, int) {
 	dst = append(dst, '[')
-	for i := range dims[0] {
+	for i := range dimension(b, which) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		if len(dims) > 1 {
-			dst, at = appendDimension(dst, elem, b, at, dims[1:])
+		if which+1 < dims {
+			dst, at = appendDimension(dst, elem, b, at, which+1, dims)
 			continue
 		}
 		value, next, err := element(b, at)

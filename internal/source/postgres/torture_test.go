@@ -77,6 +77,7 @@ CREATE DOMAIN deeper AS price CHECK (VALUE > 0); CREATE DOMAIN tags AS varchar(1
 
 // TestTorture round-trips each odd value against the server's own text.
 func TestTorture(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, pg *server.PG) {
 		url, database := owner(pg)
 		admin := pg.Connect(database)
@@ -140,6 +141,7 @@ func must(rows pgx.Rows, err error) pgx.Rows {
 
 // TestListsAndParts are arrays, composites and what else becomes a list or JSON, and what is listed instead.
 func TestListsAndParts(t *testing.T) {
+	t.Parallel()
 	versions(t, func(t *testing.T, pg *server.PG) {
 		url, database := owner(pg)
 		admin := pg.Connect(database)
