@@ -28,9 +28,9 @@ const (
 
 	batchTries     = 3 // of a batch, before each of its ids is asked for alone
 	singleTries    = 2
-	giveUpAfter    = 20 // ids in a row that fail alone, without one that did not: it is the source that is down
-	batchPatience  = 2 * time.Minute
-	singlePatience = 30 * time.Second
+	giveUpAfter    = 20               // ids in a row that fail alone, without one that did not: it is the source that is down
+	batchPatience  = 10 * time.Minute // without a row; a program may take its time
+	singlePatience = time.Minute
 )
 
 // Get asks for the columns of the ids of the last list: those that failed before, those that are new, then all others from where the last

@@ -89,8 +89,22 @@ func retryable(err error) bool { return canRetry(err) || errors.Is(err, context.
 
 // ask asks for the rows of a batch. Where it fails nothing of it counts.
 func (g *getting) ask(ctx context.Context, b *batch, patience time.Duration) (*result, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(patience, func() { cancel(errSilence) })
+	defer silence.Stop()
+	out, err := g.answer(ctx, b, func() { silence.Reset(patience) })
+	if err != nil && errors.Is(context.Cause(ctx), errSilence) {
+		return nil, fmt.Errorf("nothing came for %s: %w", patience, context.DeadlineExceeded)
+	}
+	return out, err
+}
+
+// errSilence ends a request that nothing comes of.
+var errSilence = errors.New("no answer")
+
+// answer reads the rows of a batch; alive is called when some come.
+func (g *getting) answer(ctx context.Context, b *batch, alive func()) (*result, error) {
 	rows, err := g.src.Get(ctx, b.ids)
 	if err != nil {
 		return nil, err
@@ -100,7 +114,7 @@ func (g *getting) ask(ctx context.Context, b *batch, patience time.Duration) (*r
 	for i, text := range b.text {
 		at[text] = i
 	}
-	err = g.drain(ctx, rows, out, at)
+	err = g.drain(ctx, rows, out, at, alive)
 	if cerr := rows.Close(); err == nil {
 		err = cerr
 	}
@@ -116,13 +130,14 @@ func (g *getting) ask(ctx context.Context, b *batch, patience time.Duration) (*r
 }
 
 // drain reads all rows.
-func (g *getting) drain(ctx context.Context, rows source.Rows, out *result, at map[string]int) error {
+func (g *getting) drain(ctx context.Context, rows source.Rows, out *result, at map[string]int, alive func()) error {
 	var b source.Batch
 	var owner []int
 	alien := int64(0)
 	for {
 		b.Chunk, b.Docs, b.Bytes = nil, nil, 0
 		err := rows.Next(ctx, &b)
+		alive()
 		var some *source.FailedIDs
 		switch {
 		case errors.Is(err, io.EOF):
