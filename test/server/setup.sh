@@ -166,6 +166,7 @@ install_mariadb
 install_versitygw
 install_ferret
 install_mongo_java
+install_redis
 install_sshd
 if [ "${1:-}" = full ]; then # what make full needs beyond that
   install_old_mariadb
