@@ -138,7 +138,7 @@ func (t *Table) describeQuery(ctx context.Context, l *link) (*plan, error) {
 	columns := make([]described, len(sd.Fields))
 	seen := map[string]bool{}
 	for i, f := range sd.Fields {
-		columns[i] = described{name: string(f.Name), oid: f.DataTypeOID, mod: f.TypeModifier}
+		columns[i] = described{name: f.Name, oid: f.DataTypeOID, mod: f.TypeModifier}
 		if seen[columns[i].name] {
 			return nil, &advised{fmt.Errorf("the query returns two columns called %s", columns[i].name), "give one of them another name: AS " + quote(columns[i].name+"_2")}
 		}

@@ -544,3 +544,24 @@ func TestFaults(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestStandby reads a server that follows another.
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	primary := server.OwnPostgres(t, "15")
+	url, admin, role := stand(t, primary, "CREATE TABLE t (id int PRIMARY KEY, pad text)", "INSERT INTO t SELECT i, repeat('x', 300) FROM generate_series(1, 2000) i")
+	run(t, admin, "GRANT SELECT ON t TO "+role)
+	if err := admin.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	standby := primary.Standby()
+	s := closing(t, server.Via(url, standby.Addr()), source.Spec{Table: "t"})
+	if lines := all(t, s, 4, source.Request{}); len(slices.Compact(lines)) != 2000 {
+		t.Errorf("%d rows", len(lines))
+	}
+	for _, f := range s.Check(t.Context()) {
+		if !f.OK || f.What == "connection" && !strings.Contains(f.Found, "a standby") {
+			t.Errorf("%+v", f)
+		}
+	}
+}

@@ -2,13 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"encoding/hex"
 	"math"
 	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"encoding/hex"
 
 	"firth/internal/vector"
 )
@@ -30,7 +29,7 @@ func affinity(typ string) string {
 		return "TEXT"
 	case typ == "", has("BLOB"):
 		return "BLOB"
-	case has("REAL", "FLOA", "DOUB"):
+	case has("REAL", "FLOA", "DOUB"): //nolint:misspell // SQLite looks for these four letters
 		return "REAL"
 	}
 	return "NUMERIC"
