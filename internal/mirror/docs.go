@@ -54,6 +54,9 @@ func (c *copying) planDocs(ctx context.Context, same bool) (*docs, error) {
 	if c.cfg.Cursor != "" {
 		d.cursor = infer.SplitPath(c.cfg.Cursor)
 	}
+	if len(c.cfg.Tables) > 0 || slices.ContainsFunc(c.cfg.Columns, func(r ColumnRule) bool { return r.Arrays == "table" }) {
+		c.notice("arrays as tables of their own are not made yet: they are JSON")
+	}
 	if err := d.configure(c.m.o.Lower); err != nil {
 		return nil, err
 	}

@@ -169,7 +169,7 @@ func (r *rawCopy) tuples() *tuples {
 	t := &tuples{nulls: make([]int64, len(r.names)), cursor: c.layout.cursor}
 	if t.cursor >= 0 {
 		t.cursorType = c.info.Columns[t.cursor].Type
-		t.window = window{late: c.cfg.Late, now: c.window.now, high: c.window.high}
+		t.window = c.beginWindow()
 	}
 	t.count = c.count
 	return t

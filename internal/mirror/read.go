@@ -73,7 +73,7 @@ type reading struct {
 func (c *copying) readRange(ctx context.Context, at int, queue chan<- item) error {
 	r := &reading{at: at, sent: c.resumed[at], before: c.resumed[at]}
 	for try := 1; ; try++ {
-		p := &pass{c: c, r: r, in: c.intake(), window: window{late: c.cfg.Late, now: c.window.now, high: c.window.high}}
+		p := &pass{c: c, r: r, in: c.intake(), window: c.beginWindow()}
 		err := p.run(ctx, queue)
 		if err == nil {
 			c.merge(p)
@@ -88,6 +88,13 @@ func (c *copying) readRange(ctx context.Context, at int, queue chan<- item) erro
 			return err
 		}
 	}
+}
+
+// beginWindow makes the window of one range.
+func (c *copying) beginWindow() window {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return window{late: c.window.late, now: c.window.now, high: c.window.high}
 }
 
 // merge adds up what one range gave.
