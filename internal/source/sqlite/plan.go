@@ -111,16 +111,21 @@ func (t *Table) describeTable(ctx context.Context, q querier, p *plan) ([]declar
 	for i := 1; i <= len(keys); i++ {
 		p.key = append(p.key, keys[i].name)
 	}
+	return out, p.chooseRowid(ctx, q, name, out, keys)
+}
+
+// chooseRowid finds what the rows of a table can be cut by.
+func (p *plan) chooseRowid(ctx context.Context, q querier, name string, columns []declared, keys map[int]declared) error {
 	var withoutRowid bool
 	var tableType string
 	if err := q.QueryRowContext(ctx, "SELECT wr, type FROM pragma_table_list WHERE schema = 'main' AND name = ?1", name).Scan(&withoutRowid, &tableType); err != nil {
-		return nil, err
+		return err
 	}
 	switch {
 	case tableType == "virtual":
 	case !withoutRowid:
 		for _, alias := range []string{"rowid", "_rowid_", "oid"} {
-			if !slices.ContainsFunc(out, func(c declared) bool { return strings.EqualFold(c.name, alias) }) {
+			if !slices.ContainsFunc(columns, func(c declared) bool { return strings.EqualFold(c.name, alias) }) {
 				p.rowid = alias
 				break
 			}
@@ -128,7 +133,7 @@ func (t *Table) describeTable(ctx context.Context, q querier, p *plan) ([]declar
 	case len(keys) == 1 && affinity(keys[1].typ) == "INTEGER":
 		p.rowid = quote(keys[1].name)
 	}
-	return out, nil
+	return nil
 }
 
 // bare takes the schema and quotes off a table's name.
