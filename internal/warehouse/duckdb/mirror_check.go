@@ -209,7 +209,7 @@ func times10(hi, lo, plus uint64) (uint64, uint64) {
 // below the greatest.
 func timeTZ(text []byte) (uint64, bool) {
 	micros, rest, ok := clock(string(text))
-	if !ok || len(rest) < 3 || rest[0] != '+' && rest[0] != '-' {
+	if !ok || len(rest)%3 != 0 || rest == "" || rest[0] != '+' && rest[0] != '-' {
 		return 0, false
 	}
 	var offset int64
