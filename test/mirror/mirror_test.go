@@ -172,6 +172,7 @@ func TestKilledServerThenEqual(t *testing.T) {
 		b.s.Kill()
 		run.Wait()
 		b.s.Start()
+		b.s.Eventually(time.Minute, "the answering half", func() error { _, err := b.s.Count("SELECT 1"); return err })
 		b.sync(name)
 		b.equal(name)
 	}
