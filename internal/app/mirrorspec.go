@@ -24,7 +24,7 @@ func mirrorConfig(cfg *config.Config, name string) mirror.Config {
 		Name: name, Table: warehouse.MirrorTable{Name: name, Schema: m.Into.Schema, Table: mirrorTable(cfg, &m)},
 		Mode: m.Mode, Key: m.Key, Cursor: m.Cursor, DeleteMissing: m.DeleteMissing, MaxDelete: float64(m.MaxDelete), History: m.History, Drift: m.Drift,
 		Columns: columnRules(&m), Only: m.Columns.Only(), Exclude: m.Exclude, Salt: string(m.Salt),
-		Concurrency: m.Concurrency, Rate: float64(m.Rate), Missing: missing(&m), Depth: m.Depth,
+		Concurrency: m.Concurrency, Rate: float64(m.Rate), Missing: missing(&m), Depth: m.Depth, UUIDSubtype3: m.UUIDSubtype3,
 	}
 	if m.Late != nil {
 		out.Late = &mirror.Late{Time: m.Late.Span, Count: m.Late.Number}
@@ -231,9 +231,10 @@ func (k *mirrorMaker) make(name string) *mirror.Mirror {
 		spec := blockSpec(k.cfg, &m, &c, b)
 		return func(ctx context.Context) (mirror.Source, error) { return k.databases.open(ctx, b, spec, c.Concurrency) }
 	}
-	postgres := k.cfg.Warehouses[m.Into.Warehouse].Type == config.Postgres
+	into := k.cfg.Warehouses[m.Into.Warehouse].Type
+	postgres := into == config.Postgres
 	return mirror.New(mirror.Options{
 		Config: c, From: opener(m.From), List: opener(m.List), Get: opener(m.Get), Target: k.targets.of(m.Into.Warehouse),
-		Lower: postgres, Unbounded: postgres, Log: k.log.With("mirror", name), Now: k.now, Record: k.record,
+		Lower: postgres, Unbounded: postgres, Lists: into != config.MySQL, Log: k.log.With("mirror", name), Now: k.now, Record: k.record,
 	})
 }

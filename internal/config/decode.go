@@ -254,7 +254,7 @@ func (d *decoder) mapping(key string, n ast.Node, v reflect.Value) {
 		v.Set(reflect.MakeMap(v.Type()))
 	}
 	for _, pair := range d.pairs(key, n) {
-		name := strings.Trim(pair.Key.String(), `"'`)
+		name := keyText(pair.Key)
 		item := reflect.New(v.Type().Elem()).Elem()
 		if old := v.MapIndex(reflect.ValueOf(name)); old.IsValid() {
 			item.Set(old)
@@ -263,6 +263,14 @@ func (d *decoder) mapping(key string, n ast.Node, v reflect.Value) {
 		d.lines[join(key, name)] = line(pair.Key)
 		v.SetMapIndex(reflect.ValueOf(name), item)
 	}
+}
+
+// keyText is a key as it is meant: what is quoted without its quotes and escapes.
+func keyText(n ast.MapKeyNode) string {
+	if s, ok := n.(*ast.StringNode); ok {
+		return s.Value
+	}
+	return strings.Trim(n.String(), `"'`)
 }
 
 func (d *decoder) list(key string, n ast.Node, v reflect.Value) {

@@ -52,6 +52,9 @@ type Mirror struct {
 	// Depth is how many levels of objects become columns; Arrays what becomes of arrays. For documents.
 	Depth  int    `yaml:"depth"`
 	Arrays Arrays `yaml:"arrays"`
+	// UUIDSubtype3 says which driver wrote UUIDs of binary subtype 3, each in its own order of bytes: java, csharp or python. Empty: unknown,
+	// they stay bytes. For MongoDB.
+	UUIDSubtype3 string `yaml:"uuid_subtype3"`
 	// Missing is what becomes of an id that the get has nothing for: null, none, zero; empty: as the kind of database has it.
 	Missing Missing `yaml:"missing"`
 	// Concurrency is how many requests are under way at once; Rate the most ids that are asked for in a second, 0: no bound.

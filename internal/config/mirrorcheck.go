@@ -215,6 +215,16 @@ func (d *decoder) tuning(key string, m *Mirror) {
 			d.fault(d.lines[key+"."+k], key+"."+k, "is for documents: tables of SQL databases have columns already")
 		}
 	}
+	if k := key + ".uuid_subtype3"; d.given(k) {
+		mongo := false
+		for _, b := range m.Blocks() {
+			mongo = mongo || b.Kind == MongoDB
+		}
+		if !mongo {
+			d.fault(d.lines[k], k, "is for MongoDB: nothing else has binary subtypes")
+		}
+		d.oneOf(k, m.UUIDSubtype3, "java", "csharp", "python")
+	}
 	if !d.given(key + ".depth") {
 		m.Depth = DefaultDepth
 	}

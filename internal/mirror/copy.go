@@ -108,7 +108,7 @@ func canRetry(err error) bool {
 
 // attempt is one try.
 func (m *Mirror) attempt(ctx context.Context, r *run, remake, complete bool) (err error) {
-	c := &copying{run: r, cfg: &m.o.Config, remake: remake, spare: make(chan *vector.Chunk, 8)}
+	c := &copying{run: r, cfg: &m.o.Config, remake: remake, spare: make(chan *vector.Chunk, 4)}
 	r.enter("connect", -1)
 	if c.src, err = m.o.From(ctx); err != nil {
 		return err
@@ -151,7 +151,7 @@ func (c *copying) recall(ctx context.Context) (err error) {
 		return err
 	}
 	if c.settings, err = runID(c.cfg.Settings, c.cfg.Mode, c.cfg.Key, c.cfg.Cursor, c.cfg.Columns, c.cfg.Only, c.cfg.Exclude, c.cfg.History,
-		c.cfg.Late, c.cfg.Depth, c.cfg.Threshold, c.cfg.Tables, hashText(c.cfg.Salt)); err != nil {
+		c.cfg.Late, c.cfg.Depth, c.cfg.Threshold, c.cfg.Tables, hashText(c.cfg.Salt), c.cfg.UUIDSubtype3); err != nil {
 		return err
 	}
 	if c.all.Copy != nil && c.prior.Columns != nil {
@@ -428,6 +428,9 @@ func (c *copying) fidelity() {
 func (c *copying) remarks() {
 	if n := c.window.none; n > 0 && c.cfg.Cursor != "" && c.cfg.Mode != ModeReplace {
 		c.notice("%d rows have no %s: they are read by a full run alone", n, c.cfg.Cursor)
+	}
+	for _, p := range c.docs.proposals() {
+		c.notice("%s", p)
 	}
 	if c.w.unlisted > 0 {
 		c.notice("%d rejected values more than the table of rejects lists", c.w.unlisted)

@@ -57,7 +57,7 @@ func (c *copying) planDocs(ctx context.Context, same bool) (*docs, error) {
 	if len(c.cfg.Tables) > 0 || slices.ContainsFunc(c.cfg.Columns, func(r ColumnRule) bool { return r.Arrays == "table" }) {
 		c.notice("arrays as tables of their own are not made yet: they are JSON")
 	}
-	if err := d.configure(c.m.o.Lower); err != nil {
+	if err := d.configure(&c.m.o); err != nil {
 		return nil, err
 	}
 	var plan *infer.Plan
@@ -87,7 +87,7 @@ func (c *copying) planDocs(ctx context.Context, same bool) (*docs, error) {
 }
 
 // configure makes the options of inference of the mirror's rules.
-func (d *docs) configure(lower bool) error {
+func (d *docs) configure(m *Options) error {
 	c := d.cfg
 	columns, exclude := c.Selection()
 	if len(columns) > 0 {
@@ -97,7 +97,7 @@ func (d *docs) configure(lower bool) error {
 		}
 	}
 	d.options = infer.Options{
-		Depth: c.Depth, Threshold: c.Threshold, MaxColumns: c.MaxColumns, Lower: lower, Taken: c.taken(), Key: d.keys,
+		Depth: c.Depth, Threshold: c.Threshold, MaxColumns: c.MaxColumns, Lower: m.Lower, Lists: m.Lists, Taken: c.taken(), Key: d.keys, UUIDSubtype3: c.UUIDSubtype3,
 		Columns: columns, Exclude: exclude, Overrides: map[string]infer.Override{},
 	}
 	for _, r := range c.Columns {
@@ -242,6 +242,16 @@ func (d *docs) drifted(r *run) error {
 	}
 	r.notice("%s", text)
 	return nil
+}
+
+// proposals say what would keep the values that were rejected while documents were shaped.
+func (d *docs) proposals() []string {
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.shaper.Proposals()
 }
 
 // counts are those of columns by what was shaped.

@@ -111,7 +111,7 @@ const sampleIDs = 10_000
 // newDocuments goes on with the plan of the last run, or makes one by a sample.
 func (g *getting) newDocuments(ctx context.Context) (rowMaker, error) {
 	d := &getDocs{g: g, path: g.key, own: docs{cfg: g.cfg, keys: []string{g.key}}}
-	if err := d.own.configure(g.m.o.Lower); err != nil {
+	if err := d.own.configure(&g.m.o); err != nil {
 		return nil, err
 	}
 	if len(g.cfg.Tables) > 0 {

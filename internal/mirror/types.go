@@ -72,6 +72,8 @@ type Config struct {
 	Threshold  float64  // the part of the values that a column's type must hold; 0: all
 	MaxColumns int      // 0: the default of package infer
 	Tables     []string // paths of arrays that become tables of their own
+	// UUIDSubtype3 says which driver wrote UUIDs of binary subtype 3: java, csharp, python; empty: they stay bytes.
+	UUIDSubtype3 string
 
 	// Settings is a text that changes when the source's settings do: a staging table is gone on with only under the same.
 	Settings string
@@ -125,6 +127,8 @@ type Options struct {
 	Target          Target
 	// Lower folds names of columns to lower case: Postgres.
 	Lower bool
+	// Lists says that the target has lists: arrays of one type of scalar become such, where they are JSON else.
+	Lists bool
 	// Unbounded says that the target stores decimals of any size as they are: Postgres.
 	Unbounded bool
 	Log       *slog.Logger
