@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -27,6 +28,9 @@ type child struct {
 	log     *slog.Logger
 	// grace is how long the child may take to end after SIGTERM before it is killed.
 	grace time.Duration
+	// up says whether the child answers. Between settleLeast and settleMost from its start, as soon as it does, it gets childNice.
+	up                      func() bool
+	settleLeast, settleMost time.Duration
 
 	pid      atomic.Int64
 	restarts atomic.Int64
@@ -36,17 +40,18 @@ const (
 	childNice       = 19
 	childBackoffMin = 200 * time.Millisecond
 	childBackoffMax = 5 * time.Second
+	// A start takes a fifth of a second of a processor: at childNice, beside programs that take all they can get, that was twelve
+	// seconds and more in which nobody answered.
+	childSettleLeast = 2 * time.Second
+	childSettleMost  = 10 * time.Second
 )
 
 // Run returns nil once ctx has ended and the child is gone.
 //
-// The thread is locked for two reasons: the kernel sends the child's death signal when the *thread* that started it ends, and
-// the child inherits the thread's nice value.
+// The thread is locked since the kernel sends the child's death signal when the *thread* that started it ends.
 func (c *child) Run(ctx context.Context) error {
-	runtime.LockOSThread() // never unlocked: the thread, with its nice value, ends with the goroutine
-	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), childNice); err != nil {
-		c.log.Warn("the answering half runs at normal priority", "error", err)
-	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	backoff := childBackoffMin
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -99,5 +104,39 @@ func (c *child) once(ctx context.Context) error {
 	if err := writePID(c.pidFile, cmd.Process.Pid); err != nil {
 		c.log.Warn("the child's pid was not noted", "error", err)
 	}
-	return cmd.Wait()
+	ended := make(chan struct{})
+	var lowering sync.WaitGroup
+	lowering.Go(func() { c.lower(ended, cmd.Process.Pid) })
+	err = cmd.Wait()
+	close(ended)
+	lowering.Wait()
+	return err
+}
+
+// lower gives the child its nice value once it has settled, unless it ends before.
+func (c *child) lower(ended <-chan struct{}, group int) {
+	const look, times = 50 * time.Millisecond, 2
+	for began := time.Now(); ; {
+		select {
+		case <-ended:
+			return
+		case <-time.After(look):
+		}
+		if age := time.Since(began); age >= c.settleMost || age >= c.settleLeast && c.up() {
+			break
+		}
+	}
+	// A thread that is being made in that moment may have the old value, and so would its own: hence once more.
+	for range times {
+		// Of a group it is that of every thread, where of a process it is that of one.
+		if err := unix.Setpriority(unix.PRIO_PGRP, group, childNice); err != nil && !errors.Is(err, unix.ESRCH) {
+			c.log.Warn("the answering half runs at normal priority", "error", err)
+			return
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(look):
+		}
+	}
 }

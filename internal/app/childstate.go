@@ -176,6 +176,12 @@ func (c *childState) components() []state.Component {
 	return append([]state.Component(nil), c.last...)
 }
 
+// up says whether the answering half had its warehouse open when it was asked last.
+func (c *childState) up() bool {
+	first := c.components()[0]
+	return first.Name != answerName && first.State == state.OK
+}
+
 // why says in words why the answering half cannot be reached.
 func (c *childState) why() string {
 	for _, k := range c.components() {

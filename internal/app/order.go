@@ -95,8 +95,8 @@ func follow(ctx context.Context, body io.Reader, progress func(progress)) (json.
 	}
 }
 
-// orderPatience is how long a command waits for the control socket of a server that has just been started.
-const orderPatience = 5 * time.Second
+// orderPatience is how long a command waits for the sockets of a server that has just been started, on a machine that is busy.
+const orderPatience = 15 * time.Second
 
 // nobodyAnswers explains a data folder that is taken by a process which takes no orders.
 func nobodyAnswers(dir string) error {

@@ -98,6 +98,7 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	p.child = &child{
 		args: []string{"serve", "--roles", "load,query", "-c", "-", "--base", base, "--log", o.LogFormat}, stdin: cfg.Text,
 		pidFile: dir.childPID(), stderr: o.Stderr, log: log, grace: childGrace,
+		up: func() bool { return p.poll.up() }, settleLeast: childSettleLeast, settleMost: childSettleMost,
 	}
 	if o.Profile != "" {
 		p.child.args = append(p.child.args, "--cpuprofile", o.Profile)
