@@ -128,10 +128,10 @@ func (m *Mirror) attempt(ctx context.Context, r *run, remake, complete bool) (er
 		return err
 	}
 	defer c.src.End() //nolint:errcheck // what was read was read
+	c.where(complete)
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
-	c.where(complete)
 	if err := c.plan(ctx); err != nil {
 		return err
 	}
@@ -167,7 +167,11 @@ func (c *copying) prepare(ctx context.Context) (err error) {
 		c.docs, err = c.planDocs(ctx, same)
 		return err
 	}
-	c.layout, err = c.m.arrange(c.run, c.info, c.prior, same)
+	narrow, err := c.narrow(ctx)
+	if err != nil {
+		return err
+	}
+	c.layout, err = c.m.arrange(c.run, c.info, c.prior, narrow, same)
 	if err == nil {
 		c.counts, c.width = make([]counts, len(c.layout.columns)), len(c.info.Columns)
 	}
@@ -181,7 +185,7 @@ func (c *copying) where(complete bool) {
 	if c.cfg.Cursor == "" || c.cfg.Mode == ModeReplace || c.o.Full || complete || c.last.High.Kind == vector.Null {
 		return
 	}
-	if c.layout != nil && c.info.Columns[c.layout.cursor].Type.Kind != c.last.High.Kind {
+	if i := pathIn(c.info.Columns, c.cfg.Cursor); i >= 0 && c.info.Columns[i].Type.Kind != c.last.High.Kind {
 		c.notice("the cursor %s is of another type than before: everything is read", c.cfg.Cursor)
 		return
 	}

@@ -144,8 +144,11 @@ type seen struct {
 	hash uint64
 }
 
-// maxWindow bounds the memory of a window: 64 bytes a row, and texts.
-const maxWindow = 100_000
+// A window holds so many rows before it forgets those that the next run will not read, and at most so many: 64 bytes a row, and texts.
+const (
+	leastWindow = 4_096
+	maxWindow   = 100_000
+)
 
 // add takes a row.
 func (w *window) add(at vector.Value, hash uint64) {
@@ -167,13 +170,15 @@ func (w *window) keep(at vector.Value, hash uint64) {
 		return
 	}
 	w.rows = append(w.rows, seen{at, hash})
-	if w.most = max(w.most, maxWindow); len(w.rows) < w.most {
+	if w.most = max(w.most, leastWindow); len(w.rows) < w.most {
 		return
 	}
 	w.prune()
-	w.full = len(w.rows) > w.most/2
-	if w.full {
-		w.rows = nil
+	if len(w.rows) <= w.most/2 {
+		return
+	}
+	if w.most *= 2; w.most > maxWindow {
+		w.full, w.rows = true, nil
 	}
 }
 

@@ -47,8 +47,8 @@ type writer struct {
 
 const (
 	// chunkRows and chunkBytes are when a chunk is handed on.
-	chunkRows  = 10_000
-	chunkBytes = 4 << 20
+	chunkRows  = 4096
+	chunkBytes = 1 << 20
 	// lazyBytes is how much waits in memory before a stage is made: a run that finds nothing new makes none.
 	lazyBytes = 4 << 20
 	// maxRejects is how many bytes of rejects are kept to be listed.

@@ -24,7 +24,7 @@ import (
 )
 
 // engineMemory is the embedded engine's limit in the benchmark: mirrors are measured in the memory that is left beside it.
-const engineMemory = 128 << 20
+const engineMemory = 64 << 20
 
 // mirrorRun runs one mirror as a server does.
 func mirrorRun(ctx context.Context, job bench.MirrorJob) (out bench.MirrorResult, err error) {

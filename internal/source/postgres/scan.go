@@ -17,8 +17,8 @@ import (
 
 // A batch ends with the first row that reaches one of these.
 const (
-	batchRows  = 8192
-	batchBytes = 2 << 20
+	batchRows  = 2048
+	batchBytes = 512 << 10
 )
 
 // Scan reads a range. It is one COPY; the rows come while it is read.

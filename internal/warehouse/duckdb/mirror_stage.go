@@ -17,9 +17,11 @@ import (
 	"firth/internal/warehouse/duckdb/stream"
 )
 
-// When rows that are staged are moved into the file, so that a process that ends leaves something to go on with.
+// When rows that are staged are moved into the file, so that a process that ends leaves something to go on with, and memory is free again.
+// A checkpoint compresses the last row group of a table anew each time, so it comes when one is just full, unless rows are wide.
 const (
 	stagedBytes = 32 << 20
+	stagedMost  = 64 << 20
 	stagedEvery = 10 * time.Second
 )
 
@@ -31,7 +33,8 @@ type Stage struct {
 
 	// Guarded by the writer's lock.
 	columns []vector.Column
-	keys    bool // keys were stored apart
+	rows    int64 // written by this process
+	keys    bool  // keys were stored apart
 	ended   bool
 }
 
@@ -140,7 +143,10 @@ func (s *Stage) Write(ctx context.Context, c *vector.Chunk, progress json.RawMes
 		}
 		d.dirty = true
 		d.unsaved += int64(c.Size())
-		if d.unsaved >= min(stagedBytes, d.options.checkpointAt()) || d.now().Sub(d.tended) >= stagedEvery {
+		before := s.rows
+		s.rows += int64(c.Rows)
+		full := s.rows/rowGroup > before/rowGroup && d.unsaved >= min(stagedBytes, d.options.checkpointAt())
+		if full || d.unsaved >= min(stagedMost, d.options.checkpointAt()) || d.now().Sub(d.tended) >= stagedEvery {
 			// The rows are in, whatever becomes of this; an engine that fails here says so to the next who asks.
 			if err := d.checkpoint(ctx); warehouse.KindOf(err) == warehouse.Broken && err != nil {
 				return err
