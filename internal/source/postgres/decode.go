@@ -27,6 +27,7 @@ const (
 	formJSONB
 	formDate
 	formTimestamp
+	formTimestampTZ
 	formTime
 	formTimeTZ
 	formInterval
@@ -171,7 +172,7 @@ func (d *decoder) row(b []byte) (int, error) {
 
 // sizes of the values whose size is fixed.
 var sizes = [...]int{ //nolint:gochecknoglobals // a constant table
-	formBool: 1, formInt2: 2, formInt4: 4, formInt8: 8, formUint4: 4, formFloat4: 4, formFloat8: 8, formDate: 4, formTimestamp: 8, formTime: 8,
+	formBool: 1, formInt2: 2, formInt4: 4, formInt8: 8, formUint4: 4, formFloat4: 4, formFloat8: 8, formDate: 4, formTimestamp: 8, formTimestampTZ: 8, formTime: 8,
 	formTimeTZ: 12, formInterval: 16, formArray: 0,
 }
 
@@ -235,7 +236,7 @@ func temporal(v *vector.Vector, f form, b []byte) (reason string) {
 		default:
 			v.AppendNum(int64(n) + epochDays)
 		}
-	case formTimestamp:
+	case formTimestamp, formTimestampTZ:
 		switch n := int64(be.Uint64(b)); {
 		case n == math.MaxInt64, n == math.MinInt64:
 			v.AppendNum(n) // the infinities are the same numbers

@@ -17,7 +17,7 @@ func benchCopy(rows int) ([]field, [][]byte) {
 		one(formInt8, vector.Type{Kind: vector.Int, Bits: 64}), one(formBytes, vector.Type{Kind: vector.UUID}), one(formText, text), one(formText, text), one(formText, text),
 		one(formBool, vector.Type{Kind: vector.Bool}), one(formInt4, vector.Type{Kind: vector.Int, Bits: 32}), one(formFloat8, vector.Type{Kind: vector.Float, Bits: 64}),
 		one(formNumeric, vector.Type{Kind: vector.Decimal, Width: 14, Scale: 4}), {Column: vector.Column{Type: vector.Type{Kind: vector.List, Elem: &text}}, form: formArray, elem: formText},
-		one(formJSONB, vector.Type{Kind: vector.JSON}), one(formTimestamp, vector.Type{Kind: vector.TimestampTZ}), one(formTimestamp, vector.Type{Kind: vector.Timestamp}),
+		one(formJSONB, vector.Type{Kind: vector.JSON}), one(formTimestampTZ, vector.Type{Kind: vector.TimestampTZ}), one(formTimestamp, vector.Type{Kind: vector.Timestamp}),
 		one(formDate, vector.Type{Kind: vector.Date}), one(formBytes, vector.Type{Kind: vector.Blob}),
 	}
 	out := make([][]byte, rows)

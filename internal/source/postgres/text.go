@@ -57,7 +57,9 @@ func appendTemporal(dst []byte, f form, b []byte) []byte {
 			return append(dst, bc...)
 		}
 	case formTimestamp:
-		return appendTimestamp(dst, int64(be.Uint64(b)))
+		return appendTimestamp(dst, int64(be.Uint64(b)), "")
+	case formTimestampTZ:
+		return appendTimestamp(dst, int64(be.Uint64(b)), "+00")
 	case formTime:
 		return appendTime(dst, int64(be.Uint64(b)))
 	case formTimeTZ:
@@ -110,8 +112,8 @@ func appendPadded(dst []byte, n int64, width int) []byte {
 
 const microsADay = 86400 * 1_000_000
 
-// appendTimestamp writes a time in microseconds since 2000-01-01.
-func appendTimestamp(dst []byte, micros int64) []byte {
+// appendTimestamp writes a time in microseconds since 2000-01-01, with the zone that it is in.
+func appendTimestamp(dst []byte, micros int64, zone string) []byte {
 	switch micros {
 	case math.MaxInt64:
 		return append(dst, "infinity"...)
@@ -123,7 +125,7 @@ func appendTimestamp(dst []byte, micros int64) []byte {
 		days, rest = days-1, rest+microsADay
 	}
 	dst, bc := appendDate(dst, days+epochDays)
-	return append(appendTime(append(dst, ' '), rest), bc...)
+	return append(append(appendTime(append(dst, ' '), rest), zone...), bc...)
 }
 
 // appendTime writes HH:MM:SS and the fraction without zeros behind it.

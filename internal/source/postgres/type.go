@@ -70,7 +70,7 @@ var builtins = map[uint32]builtin{ //nolint:gochecknoglobals // a constant table
 	1082:       {formDate, vector.Type{Kind: vector.Date}, "date"},
 	1083:       {formTime, vector.Type{Kind: vector.Time}, "time without time zone"},
 	1114:       {formTimestamp, vector.Type{Kind: vector.Timestamp}, "timestamp without time zone"},
-	1184:       {formTimestamp, vector.Type{Kind: vector.TimestampTZ}, "timestamp with time zone"},
+	1184:       {formTimestampTZ, vector.Type{Kind: vector.TimestampTZ}, "timestamp with time zone"},
 	1186:       {formInterval, vector.Type{Kind: vector.Interval}, "interval"},
 	1266:       {formTimeTZ, vector.Type{Kind: vector.TimeTZ}, "time with time zone"},
 	oidNumeric: {formNumeric, vector.Type{Kind: vector.Decimal}, "numeric"},
