@@ -61,8 +61,9 @@ type staged struct {
 
 const (
 	stagedVersion = 1
-	// maxStagedRejects is how many rejects the progress carries with each write.
+	// maxStagedRejects is how many rejects the progress carries with each write, and maxStagedBytes how many bytes of their values.
 	maxStagedRejects = 1000
+	maxStagedBytes   = 256 << 10
 )
 
 // span is some rows of a range, in the order in which they were read.

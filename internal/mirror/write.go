@@ -41,6 +41,7 @@ type writer struct {
 
 	rejects  []warehouse.MirrorReject
 	listed   int // bytes of them
+	kept     int // bytes of the values among those in the progress
 	unlisted int64
 	lost     map[string]int64 // values that writing rejected, by column
 }
@@ -251,7 +252,8 @@ func (w *writer) note(c *vector.Chunk, rejects []vector.Reject, written bool) {
 			continue
 		}
 		w.lose(r.Column)
-		if len(w.progress.Rejects) >= maxStagedRejects {
+		w.kept += len(m.Value)
+		if len(w.progress.Rejects) >= maxStagedRejects || w.kept > maxStagedBytes {
 			w.progress.Rejects, w.progress.Unsound = nil, true
 		}
 		if !w.progress.Unsound {

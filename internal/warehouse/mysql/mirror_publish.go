@@ -77,12 +77,13 @@ func (p *publishing) run(ctx context.Context) (err error) {
 	if p.record, err = p.m.settle(ctx, p.session, p.table); err != nil {
 		return err
 	}
-	if key := p.key(); len(key) > 0 {
+	whole := p.p.Mode == warehouse.PublishReplace && !p.p.History
+	if key := p.key(); len(key) > 0 && !whole {
 		if err := p.noKey(ctx, key); err != nil {
 			return err
 		}
 	}
-	if p.p.Mode == warehouse.PublishReplace && !p.p.History {
+	if whole {
 		return p.replace(ctx)
 	}
 	if p.p.Mode == warehouse.PublishIDs {

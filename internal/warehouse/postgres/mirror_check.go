@@ -278,8 +278,20 @@ func heapRow(values []fitting, row int) int {
 		case vector.UUID, vector.Interval, vector.TimeTZ:
 			size += 16
 		default:
-			size += 8
+			width := fixedWidth(f.typ)
+			size = (size+width-1)/width*width + width // each begins at a multiple of its width
 		}
 	}
 	return min(size, math.MaxInt32)
+}
+
+// fixedWidth is how many bytes a number or a time takes.
+func fixedWidth(typ string) int {
+	switch typ {
+	case "smallint":
+		return 2
+	case "integer", "real", "date":
+		return 4
+	}
+	return 8
 }
