@@ -26,7 +26,7 @@ type listState struct {
 
 const (
 	maxNew  = 20_000 // ids that are remembered as new
-	idsPage = 10_000 // ids that are read from the warehouse, or staged, at once
+	idsPage = 50_000 // ids that are read from the warehouse, or staged, at once: each page costs the warehouse a look at all
 )
 
 // List reads the ids that should exist and publishes them; rows of ids that are gone are deleted, within MaxDelete. Nothing is
