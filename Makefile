@@ -38,11 +38,11 @@ full: test lint
 
 # Kills of the real server under load with mergers, expiry and sweeper at work; a full disk; and a crash, with and without loss of what was not
 # synced, at every operation and every named step of the journal, the lake and the warehouse; warehouses that are servers, killed, cut off and
-# restarted while they are loaded. SEED=N repeats the draws of an earlier run.
+# restarted while they are loaded; mirrors of all kinds, killed while they copy. SEED=N repeats the draws of an earlier run.
 crashtest: build
 	@test/setup
 	FIRTH_CRASH_ROUNDS=$(ROUNDS) FIRTH_SEED=$(SEED) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 3h -v -run '$(CRASHES)' \
-	  ./test/crash ./test/disk ./internal/journal ./internal/lake/... ./internal/warehouse/duckdb ./internal/disk/... ./test/warehouse | build/brief
+	  ./test/crash ./test/disk ./internal/journal ./internal/lake/... ./internal/warehouse/duckdb ./internal/disk/... ./test/warehouse ./test/mirror | build/brief
 ROUNDS  ?= 100
 SEED    ?=
 CRASHES := Kill|Crash|Cut|Restarts|Fail|Fault|Full|Flip|Grown|Restore|Mend|While|Warehouse
