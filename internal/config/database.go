@@ -4,6 +4,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	spell "firth/internal/name"
 )
 
 // The types of databases that mirrors read, besides [Postgres] and [MySQL].
@@ -87,7 +89,7 @@ func (d *decoder) databaseType(key, kind string) bool {
 	}
 	at := d.lineOf(key + ".type")
 	low := strings.ToLower(kind)
-	switch near := nearest(low, databaseTypes); {
+	switch near := spell.Nearest(low, databaseTypes); {
 	case kind == "":
 		d.fault(at, key, "needs a type: one of %s", strings.Join(databaseTypes, ", "))
 	case low == Exec || low == HTTP:

@@ -10,6 +10,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	spell "firth/internal/name"
 )
 
 // Fault is one thing wrong with the file.
@@ -242,7 +244,7 @@ func (d *decoder) unknown(key, name string, at int, fields map[string]int) {
 		names = append(names, f)
 	}
 	sort.Strings(names)
-	if near := nearest(name, names); near != "" {
+	if near := spell.Nearest(name, names); near != "" {
 		d.fault(at, join(key, name), "unknown key; did you mean %s?", near)
 		return
 	}
@@ -289,35 +291,4 @@ func join(key, name string) string {
 		return name
 	}
 	return key + "." + name
-}
-
-// nearest is the known name within an edit distance of a third of the length, or "".
-func nearest(name string, known []string) string {
-	best, dist := "", max(2, len(name)/3)+1
-	for _, k := range known {
-		if n := distance(name, k); n < dist {
-			best, dist = k, n
-		}
-	}
-	return best
-}
-
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diag := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diag
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diag = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	spell "firth/internal/name"
 	"firth/internal/vector"
 )
 
@@ -135,7 +136,7 @@ func near63(name string) string { return name[:min(len(name), 63)] }
 
 // suggest is the nearest of what is known, or all of it.
 func suggest(name, all string, known []string) string {
-	if near := nearest(name, known); near != "" {
+	if near := spell.Nearest(name, known); near != "" {
 		return "did you mean " + near + "?"
 	}
 	if len(known) == 0 {

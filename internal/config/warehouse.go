@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	spell "firth/internal/name"
 	"firth/internal/schedule"
 )
 
@@ -157,7 +158,7 @@ func (d *decoder) serverType(key, kind string) bool {
 		d.fault(at, key, "write type: postgres")
 		return false
 	}
-	if near := nearest(strings.ToLower(kind), known); near != "" {
+	if near := spell.Nearest(strings.ToLower(kind), known); near != "" {
 		d.fault(at, key, "type %q is not known; did you mean %s?", kind, near)
 		return false
 	}
@@ -291,7 +292,7 @@ func (d *decoder) knownSource(c *Config, key, name string) {
 		return
 	}
 	known := keys(c.Sources)
-	if near := nearest(name, known); near != "" {
+	if near := spell.Nearest(name, known); near != "" {
 		d.fault(d.lineOf(key), key, "there is no source %q; did you mean %s?", name, near)
 		return
 	}

@@ -23,9 +23,10 @@ func Distance(a, b string) int {
 	return row[len(b)]
 }
 
-// Nearest is the one of the names that was probably meant, without regard to case; empty: none is like it.
+// Nearest is the one of the names that was probably meant, without regard to case: at most a third of the letters differ, or two of few;
+// empty: none is like it.
 func Nearest(wrong string, names []string) string {
-	best, least := "", len(wrong)/2+1
+	best, least := "", max(min(2, len(wrong)-1), len(wrong)/3)+1
 	for _, n := range names {
 		if far := Distance(strings.ToLower(wrong), strings.ToLower(n)); far < least {
 			best, least = n, far

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"firth/internal/name"
 	"firth/internal/source"
 )
 
@@ -147,26 +148,5 @@ func (t *Table) missing(names map[string]string) error {
 // alike reports whether a name is likely another one misspelt.
 func alike(a, b string) bool {
 	a, b = strings.ToLower(a), strings.ToLower(b)
-	return a == b || distance(a, b) <= max(1, len(b)/4) || len(b) > 3 && (strings.Contains(a, b) || strings.Contains(b, a) && len(a) > 3)
-}
-
-// distance is Levenshtein's, in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := before
-			if a[i] != b[j] {
-				change++
-			}
-			before = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return a == b || name.Distance(a, b) <= max(1, len(b)/4) || len(b) > 3 && (strings.Contains(a, b) || strings.Contains(b, a) && len(a) > 3)
 }

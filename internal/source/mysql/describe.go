@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"firth/internal/name"
 	"firth/internal/source"
 	"firth/internal/vector"
 )
@@ -198,37 +199,11 @@ func nearest(wanted string, names []string, schema string) string {
 	if p, rest, ok := strings.Cut(wanted, "."); ok && schema != "" && p == schema {
 		prefix, wanted = p+".", rest
 	}
-	best, least := "", max(2, len(wanted)/3)+1
-	for _, n := range names {
-		if d := distance(strings.ToLower(wanted), strings.ToLower(n)); d < least {
-			best, least = n, d
-		}
-	}
+	best := name.Nearest(wanted, names)
 	if best == "" {
 		return ""
 	}
 	return prefix + best
-}
-
-// distance counts the letters to add, take away or change.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost++
-			}
-			before = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func (t *Table) readColumns(ctx context.Context, s *session, d *description, view bool) error {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"firth/internal/name"
 	"firth/internal/source"
 )
 
@@ -145,13 +146,13 @@ func (t *Table) noColumn(p *plan, name string) error {
 	return &advised{fmt.Errorf("there is no column %s", name), p.nearestColumn(name)}
 }
 
-func (p *plan) nearestColumn(name string) string {
+func (p *plan) nearestColumn(wrong string) string {
 	names := make([]string, 0, len(p.all))
 	for n := range p.all {
 		names = append(names, n)
 	}
 	slices.Sort(names)
-	if near := nearest(name, names); near != "" {
+	if near := name.Nearest(wrong, names); near != "" {
 		return "did you mean " + near + "?"
 	}
 	if len(names) > 20 {
@@ -161,7 +162,7 @@ func (p *plan) nearestColumn(name string) string {
 }
 
 // missing is that there is no such table, with the one that may be meant.
-func (t *Table) missing(ctx context.Context, l *link, name string) error {
+func (t *Table) missing(ctx context.Context, l *link, wrong string) error {
 	err := fmt.Errorf("there is no table %s", t.spec.Table)
 	rows, queryErr := l.conn.Query(ctx, namesSQL)
 	if queryErr != nil {
@@ -184,46 +185,11 @@ func (t *Table) missing(ctx context.Context, l *link, name string) error {
 		return err
 	}
 	hint := "correct the name, with its schema"
-	switch near := nearest(name, names); {
+	switch near := name.Nearest(wrong, names); {
 	case near != "":
 		hint = "did you mean " + full[near] + "?"
 	case len(names) == 0:
 		hint = "there is no table in the database " + t.config.Database + ": correct the url"
 	}
 	return &advised{err, hint}
-}
-
-// nearest is the name that differs least, where the difference may be a typing error.
-func nearest(name string, names []string) string {
-	best, least := "", max(2, len(name)/3)+1
-	for _, n := range names {
-		if d := distance(strings.ToLower(name), strings.ToLower(n), least); d < least {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters that must be put in, left out or changed, up to a bound.
-func distance(a, b string, bound int) int {
-	if len(a)-len(b) >= bound || len(b)-len(a) >= bound {
-		return bound
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := corner
-			if a[i] != b[j] {
-				change++
-			}
-			corner = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
