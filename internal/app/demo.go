@@ -35,6 +35,12 @@ type DemoOptions struct {
 
 const demoKey = "demo-key"
 
+// demoText is the configuration of the demo's server.
+func demoText(listen, dir, database, usage string) string {
+	return strings.NewReplacer("LISTEN", listen, "DATA", strconv.Quote(dir), "SOURCE", demo.Source, "KEY", demoKey,
+		"COMPANY", strconv.Quote(database), "USAGE", strconv.Quote(usage), "SCHEMA", demo.Schema).Replace(demoConfig)
+}
+
 // Demo starts a server, fills it, asks three questions, and stays up until ctx ends.
 func Demo(ctx context.Context, o DemoOptions) (err error) {
 	dir := o.Data
@@ -55,8 +61,7 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 		return hint(fmt.Errorf("create data folder: %w", err), "choose a folder that this user may write: --data DIR")
 	}
 	database, usage := filepath.Join(dir, "app.db"), filepath.Join(dir, "usage.db")
-	text := strings.NewReplacer("LISTEN", listen, "DATA", strconv.Quote(dir), "SOURCE", demo.Source, "KEY", demoKey,
-		"COMPANY", strconv.Quote(database), "USAGE", strconv.Quote(usage), "SCHEMA", demo.Schema).Replace(demoConfig)
+	text := demoText(listen, dir, database, usage)
 	cfg, err := config.Parse("the demo's configuration", []byte(text))
 	if err != nil {
 		return err
