@@ -233,8 +233,12 @@ func (k *mirrorMaker) make(name string) *mirror.Mirror {
 	}
 	into := k.cfg.Warehouses[m.Into.Warehouse].Type
 	postgres := into == config.Postgres
+	digits, scale := 0, 0
+	if into == config.MySQL {
+		digits, scale = 65, 30
+	}
 	return mirror.New(mirror.Options{
 		Config: c, From: opener(m.From), List: opener(m.List), Get: opener(m.Get), Target: k.targets.of(m.Into.Warehouse),
-		Lower: postgres, Unbounded: postgres, Lists: into != config.MySQL, Log: k.log.With("mirror", name), Now: k.now, Record: k.record,
+		Lower: postgres, Unbounded: postgres, Digits: digits, Scale: scale, Lists: into != config.MySQL, Log: k.log.With("mirror", name), Now: k.now, Record: k.record,
 	})
 }

@@ -86,10 +86,11 @@ func (c *Config) wants(path string) bool {
 type desired struct {
 	column
 	source vector.Column
+	narrow bool // the type was chosen by the values, with those of the table in mind
 }
 
-// choose picks the columns that are copied, with the types that the settings ask for. Names are given later.
-func (m *Mirror) choose(info *source.Info) ([]desired, error) {
+// choose picks the columns that are copied, with the types that the settings ask for, or their values. Names are given later.
+func (m *Mirror) choose(info *source.Info, narrow map[string]vector.Type) ([]desired, error) {
 	c := &m.o.Config
 	var out []desired
 	for i, s := range info.Columns {
@@ -107,6 +108,10 @@ func (m *Mirror) choose(info *source.Info) ([]desired, error) {
 			d.Type = vector.Type{Kind: vector.Text}
 		case r.Type != nil:
 			d.Type = *r.Type
+		default:
+			if t, ok := narrow[s.Path]; ok {
+				d.Type, d.narrow = t, true
+			}
 		}
 		out = append(out, d)
 	}
@@ -147,12 +152,12 @@ func (m *Mirror) present(info *source.Info) error {
 }
 
 // arrange makes the layout: the columns that the settings want, reconciled with those of the table.
-func (m *Mirror) arrange(r *run, info *source.Info, prior *warehouse.MirrorState, same bool) (*layout, error) {
-	want, err := m.choose(info)
+func (m *Mirror) arrange(r *run, info *source.Info, prior *warehouse.MirrorState, narrow map[string]vector.Type, same bool) (*layout, error) {
+	want, err := m.choose(info, narrow)
 	if err != nil {
 		return nil, err
 	}
-	d := &drift{m: m, r: r, prior: own(prior.Columns), policy: m.o.Config.Drift, replace: m.o.Config.Mode == ModeReplace, same: same}
+	d := &drift{m: m, r: r, prior: own(prior.Columns), policy: m.o.Config.Drift, replace: m.o.Config.Mode == ModeReplace && !m.o.Config.History, same: same}
 	if !same {
 		d.policy = DriftEvolve
 	}

@@ -82,6 +82,14 @@ func (d *drift) was(path, as string) *vector.Column {
 
 // retype is the type that a column is staged in which the table has already.
 func (d *drift) retype(p *vector.Column, w *desired) vector.Type {
+	if w.narrow && p.Source == w.Source && !p.Type.Equal(w.Type) {
+		if d.policy == DriftReport {
+			d.change("the values of column %s need %s now and it stays %s: values that do not fit are rejected", w.Path, w.Type, p.Type)
+			return p.Type
+		}
+		d.change("column %s becomes %s, as its values need; it was %s", w.Path, w.Type, p.Type)
+		return w.Type
+	}
 	if p.Type.Equal(w.Type) || d.same && p.Source == w.Source && !d.replace {
 		return p.Type // decided before
 	}

@@ -33,7 +33,7 @@ func (g *getting) newTabular(info *source.Info) (rowMaker, error) {
 	prior.Columns = withoutID(prior.Columns)
 	plain := *info
 	plain.Key = nil
-	l, err := m.arrange(g.run, &plain, &prior, g.last.Settings == g.settings)
+	l, err := m.arrange(g.run, &plain, &prior, nil, g.last.Settings == g.settings)
 	if err != nil {
 		return nil, err
 	}

@@ -131,8 +131,10 @@ type Options struct {
 	Lists bool
 	// Unbounded says that the target stores decimals of any size as they are: Postgres.
 	Unbounded bool
-	Log       *slog.Logger
-	Now       func() time.Time // nil: time.Now
+	// Digits and Scale are the most that a decimal of another target has, in all and behind the point; 0: 38, and as many.
+	Digits, Scale int
+	Log           *slog.Logger
+	Now           func() time.Time // nil: time.Now
 	// Wait sleeps between tries, and returns the context's error when it ends; nil: by a timer.
 	Wait func(ctx context.Context, d time.Duration) error
 	// Record takes the rows of firth.runs; nil: nobody does. It must not keep the pointer.

@@ -3,6 +3,9 @@ package vector
 // maxWidth is the most digits of a bounded decimal: what DuckDB, Redshift and Parquet hold. Wider ones are Decimal without a width.
 const maxWidth = 38
 
+// A decimal that was made for MySQL, and is wider, stays bounded as far as decimals of MySQL go.
+const widest, widestScale = 65, 30
+
 // Join is the narrowest type that holds the values of both. Within a family (numbers, dates and timestamps, lists) it widens; types of
 // different families meet in Text, lists and JSON in JSON. It is commutative, and associative but for numbers: there the order decides
 // which of several types that hold all of them it comes to.
@@ -80,7 +83,7 @@ func joinNumbers(a, b Type) (Type, bool) {
 	}
 	scale := max(sa, sb)
 	width := max(wa-sa, wb-sb) + scale
-	if width > maxWidth {
+	if most := max(wa, wb); width > maxWidth && (most <= maxWidth || width > widest || scale > widestScale) {
 		return Type{Kind: Decimal}, true
 	}
 	return Type{Kind: Decimal, Width: width, Scale: scale}, true

@@ -110,14 +110,20 @@ func (r reading) statement() string {
 	if r.from == "" && r.columns == nil && len(r.where) == 0 {
 		return r.query
 	}
-	list, from := "*", r.from
+	list := "*"
 	if r.columns != nil {
 		list = quoteAll(r.columns)
 	}
+	return "SELECT " + list + r.tail()
+}
+
+// tail is the statement from FROM on.
+func (r reading) tail() string {
+	from := r.from
 	if from == "" {
 		from = "(\n" + r.query + "\n) AS firth"
 	}
-	s := "SELECT " + list + " FROM " + from
+	s := " FROM " + from
 	for i, w := range r.where {
 		if i == 0 {
 			s += " WHERE "

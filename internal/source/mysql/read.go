@@ -95,22 +95,34 @@ func piece(name string, from, to vector.Value) source.Range {
 
 // Scan reads the rows of a piece. The context ends the reading also later, while rows are handed out.
 func (t *Table) Scan(ctx context.Context, req source.Request) (source.Rows, error) {
-	d, err := t.current(ctx)
+	fields, r, err := t.scanned(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	fields := d.fields
+	if t.spec.Table == "" && req.Only == nil && len(t.spec.Columns) == 0 && len(t.spec.Exclude) == 0 && len(r.where) == 0 {
+		r.columns = nil
+	}
+	return t.open(ctx, r, fields, nil)
+}
+
+// scanned is what a scan reads.
+func (t *Table) scanned(ctx context.Context, req source.Request) (fields []field, r reading, err error) {
+	d, err := t.current(ctx)
+	if err != nil {
+		return nil, r, err
+	}
+	fields = d.fields
 	if req.Only != nil {
 		fields = nil
 		for _, name := range req.Only {
 			f := d.find(name)
 			if f == nil {
-				return nil, t.noColumn(d, name)
+				return nil, r, t.noColumn(d, name)
 			}
 			fields = append(fields, *f)
 		}
 	}
-	r := t.base(d, fields)
+	r = t.base(d, fields)
 	if t.spec.Where != "" {
 		r.where = append(r.where, userCondition(t.spec.Where))
 	}
@@ -120,20 +132,17 @@ func (t *Table) Scan(ctx context.Context, req source.Request) (source.Rows, erro
 	}
 	bounds, ok := inRange(key, req.Range)
 	if !ok {
-		return nil, &source.Error{Op: "read", Name: t.subject(), Err: errors.New("the table has no longer the key that its pieces were cut by"), Advice: "it is read again from the beginning", Changed: true}
+		return nil, r, &source.Error{Op: "read", Name: t.subject(), Err: errors.New("the table has no longer the key that its pieces were cut by"), Advice: "it is read again from the beginning", Changed: true}
 	}
 	r.where = append(r.where, bounds...)
 	if req.From.Kind != vector.Null {
 		condition, err := t.since(d, req.From)
 		if err != nil {
-			return nil, err
+			return nil, r, err
 		}
 		r.where = append(r.where, condition)
 	}
-	if t.spec.Table == "" && req.Only == nil && len(t.spec.Columns) == 0 && len(t.spec.Exclude) == 0 && len(r.where) == 0 {
-		r.columns = nil
-	}
-	return t.open(ctx, r, fields, nil)
+	return fields, r, nil
 }
 
 // base reads fields from where the specification says.

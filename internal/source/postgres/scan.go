@@ -32,23 +32,30 @@ func (t *Table) Scan(ctx context.Context, r source.Request) (source.Rows, error)
 
 // scanSQL is the statement of a scan, and what it reads.
 func (t *Table) scanSQL(ctx context.Context, r source.Request) (*plan, []field, string, error) {
-	p, err := t.planned(ctx)
+	p, fields, conditions, err := t.scanned(ctx, r)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	fields, err := p.only(t, r.Only)
-	if err != nil {
-		return nil, nil, "", err
+	return p, fields, copyOut(p.selection(fields, conditions...)), nil
+}
+
+// scanned is what a scan reads: the fields, and the conditions for its rows, some of which may be empty.
+func (t *Table) scanned(ctx context.Context, r source.Request) (p *plan, fields []field, conditions []string, err error) {
+	if p, err = t.planned(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	if fields, err = p.only(t, r.Only); err != nil {
+		return nil, nil, nil, err
 	}
 	piece, err := rangeCondition(r.Range)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, nil, nil, err
 	}
 	from := ""
 	if text, ok := valueText(r.From); ok && t.spec.Cursor != "" {
 		from = p.all[t.spec.Cursor] + " >= " + literal(text)
 	}
-	return p, fields, copyOut(p.selection(fields, p.where, piece, from)), nil
+	return p, fields, []string{p.where, piece, from}, nil
 }
 
 // only are the fields that a request wants.

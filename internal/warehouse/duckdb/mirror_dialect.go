@@ -137,10 +137,14 @@ func textOfMirror(e string, t vector.Type) string {
 	return e + "::VARCHAR"
 }
 
-// comparable is an expression that is equal for equal values alone: the engine takes 0 and -0, a month and 30 days for the same.
+// comparable is an expression that is equal for equal values alone: the engine takes 0 and -0, a month and 30 days for the same. Decimals that
+// are texts are the same with and without zeros at the end, which they have when they come from a column of another type.
 func comparable(e string, t vector.Type) string {
 	if loose(t) {
 		return e + "::VARCHAR"
+	}
+	if t.Kind == vector.Decimal && !bounded(t) {
+		return "CASE WHEN contains(" + e + ", '.') THEN rtrim(rtrim(" + e + ", '0'), '.') ELSE " + e + " END"
 	}
 	return e
 }
@@ -255,6 +259,9 @@ func sameKey(key []pair) string {
 	list := make([]string, len(key))
 	for i, c := range key {
 		list[i] = c.main("t") + " = " + c.staged("s")
+		if c.as.Kind == vector.Decimal {
+			list[i] = comparable(c.main("t"), c.as) + " = " + comparable(c.staged("s"), c.as)
+		}
 	}
 	return strings.Join(list, " AND ")
 }

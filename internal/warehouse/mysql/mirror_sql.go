@@ -135,12 +135,20 @@ func sameColumns(a, b string, columns []vector.Column) string {
 	parts := []string{"TRUE"}
 	for _, c := range columns {
 		l, r := a+"."+quote(c.Name), b+"."+quote(c.Name)
+		if c.Type.Kind == vector.Decimal && !bounded(c.Type) {
+			l, r = decimalText(l), decimalText(r)
+		}
 		parts = append(parts, l+" <=> "+r)
 		if c.Type.Kind == vector.Float {
 			parts = append(parts, "CAST("+l+" AS CHAR) <=> CAST("+r+" AS CHAR)")
 		}
 	}
 	return strings.Join(parts, " AND ")
+}
+
+// decimalText is a decimal that is a text without the zeros at its end, which it has when it comes from a column of another type.
+func decimalText(e string) string {
+	return "IF(" + e + " LIKE '%.%', TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM " + e + ")), " + e + ")"
 }
 
 // sameKeys holds for two rows of the same key.
@@ -164,6 +172,9 @@ func rowHash(alias string, columns []vector.Column) string {
 		case vector.Null, vector.Bool, vector.Int, vector.Uint, vector.Date, vector.Time, vector.Timestamp, vector.TimestampTZ, vector.UUID:
 			parts[i] = "IFNULL(CAST(" + name + " AS CHAR), '~')"
 		default:
+			if c.Type.Kind == vector.Decimal && !bounded(c.Type) {
+				name = decimalText(name)
+			}
 			parts[i] = "IFNULL(SHA2(" + name + ", 256), '~')"
 		}
 	}
