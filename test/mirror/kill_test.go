@@ -336,6 +336,7 @@ func (m *matrix) kept(c *cell, before []row) {
 // TestKillsOfEveryMode kills the server, its answering half and firth sync while mirrors of all kinds of sources and modes run into all kinds
 // of warehouses; the next run makes the table equal to the source, and readers have seen nothing else than whole tables.
 func TestKillsOfEveryMode(t *testing.T) {
+	t.Parallel()
 	m := newMatrix(t)
 	m.s.Start()
 	random := rand.New(rand.NewPCG(seed(t), 0))

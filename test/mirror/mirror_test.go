@@ -154,6 +154,7 @@ func (b *bench) watch(ctx context.Context, names ...string) (stop func()) {
 }
 
 func TestKilledServerThenEqual(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.s.Start()
 	names := []string{"things_replace", "things_upsert", "log_append"}
@@ -184,6 +185,7 @@ func TestKilledServerThenEqual(t *testing.T) {
 }
 
 func TestKilledCommandThenEqual(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	names := []string{"away_replace", "away_upsert", "away_append"}
 	for _, n := range names {
