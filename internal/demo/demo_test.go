@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -338,5 +339,18 @@ func TestCell(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"1", "47", "2026-01-02", "12.5", "9007199254740993", "<nil>"}, a.Rows[0]); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The README shows the questions that join databases and events, as they are asked.
+func TestReadmeShowsTheQuestions(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range Questions()[2:] {
+		if !strings.Contains(string(readme), "```sql\n"+q.SQL+"\n```") {
+			t.Errorf("the README does not show: %s", q.SQL)
+		}
 	}
 }
