@@ -251,6 +251,11 @@ func (s *Shaper) Proposals() []string {
 		}
 		out = append(out, text)
 	})
+	for _, c := range s.children {
+		for _, text := range c.shaper.Proposals() {
+			out = append(out, "in the table of "+c.Path+": "+text)
+		}
+	}
 	return out
 }
 

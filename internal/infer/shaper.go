@@ -36,6 +36,16 @@ type Child struct {
 	shaper *Shaper
 }
 
+// Take hands out the rows that Shape made last; they are the caller's.
+func (c *Child) Take() *vector.Chunk {
+	out := c.Chunk
+	c.Chunk = c.shaper.Chunk()
+	return out
+}
+
+// Columns are those of the table now.
+func (c *Child) Columns() []vector.Column { return c.shaper.Columns() }
+
 // slot is a path of the documents, as the shaper meets it.
 type slot struct {
 	name   string

@@ -38,6 +38,7 @@ type copying struct {
 	settings string
 	layout   *layout // of a relational source
 	docs     *docs   // of one of documents
+	kids     *children
 	from     vector.Value
 	full     bool // all rows are read
 	remake   bool // a stage that exists does not count
@@ -295,6 +296,9 @@ func (c *copying) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.Children, err = c.kids.publication(ctx); err != nil {
+		return err
+	}
 	done, err := c.w.stage.Publish(ctx, p)
 	if err != nil {
 		c.giveUp(ctx, err)
@@ -330,7 +334,7 @@ func (c *copying) tidy(ctx context.Context) error {
 func (c *copying) giveUp(ctx context.Context, err error) {
 	switch warehouse.KindOf(err) {
 	case warehouse.TooManyDeletes, warehouse.NoKey:
-		if derr := c.w.stage.Discard(ctx); derr != nil {
+		if derr := errors.Join(c.kids.discard(ctx), c.w.stage.Discard(ctx)); derr != nil {
 			c.m.o.Log.Warn("a staging table could not be dropped", "mirror", c.cfg.Name, "err", derr)
 		}
 	}

@@ -24,7 +24,8 @@ type docs struct {
 	keys    []string
 	cursor  []string // the parts of its path
 
-	known []vector.Column // of the run before; nil: there was none
+	known     []vector.Column // of the run before; nil: there was none
+	knownKids []infer.ChildPlan
 
 	mu     sync.Mutex
 	shaper *infer.Shaper
@@ -54,9 +55,13 @@ func (c *copying) planDocs(ctx context.Context, same bool) (*docs, error) {
 	if c.cfg.Cursor != "" {
 		d.cursor = infer.SplitPath(c.cfg.Cursor)
 	}
-	if len(c.cfg.Tables) > 0 || slices.ContainsFunc(c.cfg.Columns, func(r ColumnRule) bool { return r.Arrays == "table" }) {
-		c.notice("arrays as tables of their own are not made yet: they are JSON")
+	if c.cfg.asTables() {
+		if err := c.cfg.mayHaveChildren(d.keys); err != nil {
+			return nil, err
+		}
+		c.kids, c.remake = &children{c: c}, true
 	}
+	c.abandoned()
 	if err := d.configure(&c.m.o); err != nil {
 		return nil, err
 	}
@@ -75,7 +80,7 @@ func (c *copying) planDocs(ctx context.Context, same bool) (*docs, error) {
 		d.options.MaxColumns = len(plan.Columns) + 1 // what is new goes to the column of extra fields
 	}
 	if known {
-		d.known = plan.Columns
+		d.known, d.knownKids = plan.Columns, plan.Children
 	}
 	for _, x := range plan.Collisions {
 		if !known {
@@ -98,10 +103,10 @@ func (d *docs) configure(m *Options) error {
 	}
 	d.options = infer.Options{
 		Depth: c.Depth, Threshold: c.Threshold, MaxColumns: c.MaxColumns, Lower: m.Lower, Lists: m.Lists, Taken: c.taken(), Key: d.keys, UUIDSubtype3: c.UUIDSubtype3,
-		Columns: columns, Exclude: exclude, Overrides: map[string]infer.Override{},
+		Columns: columns, Exclude: exclude, Overrides: map[string]infer.Override{}, ArraysAsTables: c.Tables,
 	}
 	for _, r := range c.Columns {
-		o := infer.Override{Type: r.Type, As: r.As}
+		o := infer.Override{Type: r.Type, As: r.As, Arrays: r.Arrays}
 		m, err := newMask(r.Mask, c.Salt)
 		if r.Mask == MaskDrop {
 			o.Drop, err = true, nil
@@ -225,13 +230,9 @@ func (d *docs) drifted(r *run) error {
 	if d == nil || d.known == nil {
 		return nil
 	}
-	grown, _ := merge(d.known, d.columns())
-	if len(grown) == 0 {
+	names := d.grown()
+	if len(names) == 0 {
 		return nil
-	}
-	var names []string
-	for _, c := range grown {
-		names = append(names, fmt.Sprintf("%s (%s)", c.Name, c.Type))
 	}
 	text := "new or wider columns: " + strings.Join(names, ", ")
 	if d.cfg.Drift == DriftFreeze {
@@ -242,6 +243,27 @@ func (d *docs) drifted(r *run) error {
 	}
 	r.notice("%s", text)
 	return nil
+}
+
+// grown are the columns that the run before did not have so, those of the tables of arrays among them.
+func (d *docs) grown() (names []string) {
+	grown, _ := merge(d.known, d.columns())
+	for _, c := range grown {
+		names = append(names, fmt.Sprintf("%s (%s)", c.Name, c.Type))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, k := range d.shaper.Children() {
+		i := slices.IndexFunc(d.knownKids, func(p infer.ChildPlan) bool { return p.Path == k.Path })
+		if i < 0 {
+			continue // a table that is new as a whole
+		}
+		grown, _ := merge(d.knownKids[i].Plan.Columns, k.Columns())
+		for _, c := range grown {
+			names = append(names, fmt.Sprintf("%s of %s (%s)", c.Name, k.Path, c.Type))
+		}
+	}
+	return names
 }
 
 // proposals say what would keep the values that were rejected while documents were shaped.
@@ -296,6 +318,8 @@ func (d *docs) intake() intake { return &shaping{d: d, n: map[string]counts{}} }
 // shaping is the intake of one range of documents.
 type shaping struct {
 	d      *docs
+	kids   []childRows
+	bytes  int // of them
 	hashes []uint64
 	n      map[string]counts
 	rows   int64
@@ -311,6 +335,15 @@ func (s *shaping) look(b *source.Batch) ([]uint64, func(int) vector.Value) {
 	}
 	return s.hashes, func(row int) vector.Value { return cursorOf(&b.Docs[row], s.d.cursor) }
 }
+
+// takeChildren hands out the rows of arrays of the documents that were appended since.
+func (s *shaping) takeChildren() []childRows {
+	out := s.kids
+	s.kids, s.bytes = nil, 0
+	return out
+}
+
+func (s *shaping) childBytes() int { return s.bytes }
 
 func (s *shaping) chunk() *vector.Chunk {
 	s.d.mu.Lock()
@@ -328,6 +361,12 @@ func (s *shaping) append(into *vector.Chunk, b *source.Batch, lo, hi int) (bool,
 	grown, err := s.d.shaper.Shape(part, into)
 	if grown {
 		s.d.stored = nil
+	}
+	for _, k := range s.d.shaper.Children() {
+		if k.Chunk.Rows > 0 && err == nil {
+			rows := childRows{k.Path, k.Take()}
+			s.kids, s.bytes = append(s.kids, rows), s.bytes+rows.chunk.Size()
+		}
 	}
 	s.d.mu.Unlock()
 	if err != nil {

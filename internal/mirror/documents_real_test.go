@@ -107,7 +107,9 @@ func (s *sink) mirror(url, collection string, c mirror.Config) *mirror.Mirror {
 	spec.Columns, spec.Exclude = c.Selection()
 	return mirror.New(mirror.Options{
 		Config: c, Target: s.target, Lower: s.lower, Unbounded: s.lower, Lists: s.lists,
-		From: func(ctx context.Context) (mirror.Source, error) { return mongo.Open(ctx, url, spec, source.Options{Name: "app"}) },
+		From: func(ctx context.Context) (mirror.Source, error) {
+			return mongo.Open(ctx, url, spec, source.Options{Name: "app"})
+		},
 	})
 }
 

@@ -69,6 +69,11 @@ type RawTyper interface {
 	RawType(c vector.Column) string
 }
 
+// ParentStage is a Stage whose Publish publishes Publication.Children in the transaction of the rows.
+type ParentStage interface {
+	PublishesChildren()
+}
+
 // KeyStage is a Stage that takes the complete keys apart from the rows, for an upsert with DeleteMissing that reads only what is new.
 type KeyStage interface {
 	// WriteKeys stores keys that the source has, in the columns of StageOptions.Key; it may be called often, beside Write. PublishUpsert with

@@ -23,6 +23,9 @@ type intake interface {
 	// append adds the rows from lo to before hi to a chunk. ok is false where the chunk's columns are no longer those that rows have: nothing
 	// was added then, and another chunk is needed.
 	append(into *vector.Chunk, b *source.Batch, lo, hi int) (ok bool, err error)
+	// takeChildren hands out the rows of arrays that have come with what was appended, and forgets them; childBytes is how large they are.
+	takeChildren() []childRows
+	childBytes() int
 	// counts are those of the columns so far; nil: they are counted elsewhere.
 	counts() []counts
 }
@@ -197,6 +200,7 @@ func (p *pass) again(ctx context.Context, b *source.Batch, hashes []uint64, queu
 	if ok, err := p.in.append(scratch, b, 0, len(hashes)); err != nil || !ok {
 		return errors.Join(err, errChanged(p.c.ranges[p.r.at]))
 	}
+	p.in.takeChildren() // they are staged, too
 	for _, r := range scratch.Rejects {
 		if p.seen.Rows+int64(r.Row) < p.r.before.Digest.Rows {
 			p.early = append(p.early, p.c.told(scratch, r))
@@ -242,7 +246,7 @@ func (p *pass) append(ctx context.Context, b *source.Batch, hashes []uint64, lo 
 	for _, h := range hashes[lo:] {
 		p.seen.add(h)
 	}
-	if o := &p.c.m.o; p.acc.Rows < o.chunkRows && p.acc.Size() < o.chunkBytes {
+	if o := &p.c.m.o; p.acc.Rows < o.chunkRows && p.acc.Size()+p.in.childBytes() < o.chunkBytes {
 		return nil
 	}
 	return p.hand(ctx, queue, false)
@@ -250,7 +254,7 @@ func (p *pass) append(ctx context.Context, b *source.Batch, hashes []uint64, lo 
 
 // hand puts the chunk into the queue: when it is staged, all rows that were seen are.
 func (p *pass) hand(ctx context.Context, queue chan<- item, whole bool) error {
-	it := item{at: p.r.at, chunk: p.acc, part: part{Digest: p.seen, Whole: whole}, plan: p.c.docs.plan()}
+	it := item{at: p.r.at, chunk: p.acc, part: part{Digest: p.seen, Whole: whole}, plan: p.c.docs.plan(), kids: p.in.takeChildren()}
 	p.acc = nil
 	if err := send(ctx, queue, it); err != nil {
 		return err
@@ -304,7 +308,9 @@ func (t *tabular) append(into *vector.Chunk, b *source.Batch, lo, hi int) (bool,
 	return true, nil
 }
 
-func (t *tabular) counts() []counts { return t.t.counts }
+func (t *tabular) counts() []counts          { return t.t.counts }
+func (t *tabular) takeChildren() []childRows { return nil }
+func (t *tabular) childBytes() int           { return 0 }
 
 // intake makes one for a range.
 func (c *copying) intake() intake {

@@ -3,11 +3,13 @@ package mirror
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"firth/internal/infer"
+	"firth/internal/source"
 	"firth/internal/vector"
 	"firth/internal/warehouse"
 )
@@ -16,6 +18,7 @@ import (
 type item struct {
 	at     int // of the range
 	chunk  *vector.Chunk
+	kids   []childRows
 	part   part
 	early  []warehouse.MirrorReject // of rows that an earlier run staged
 	plan   json.RawMessage          // of documents, where it grew
@@ -93,6 +96,11 @@ func (w *writer) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, ok := s.(ParentStage); w.c.kids != nil && !ok {
+		return errors.Join(&source.Error{
+			Op: "write", Name: w.c.cfg.Name, Err: errors.New("this warehouse does not take arrays as tables of their own"), Advice: "leave out arrays: they are JSON then",
+		}, s.Discard(ctx))
+	}
 	w.stage, w.list = s, columns
 	return nil
 }
@@ -128,6 +136,9 @@ func (w *writer) take(ctx context.Context, it item) error {
 		w.waiting = append(w.waiting, it)
 		if it.chunk != nil {
 			w.held += it.chunk.Size()
+			for _, k := range it.kids {
+				w.held += k.chunk.Size()
+			}
 		}
 		if w.held < w.c.m.o.lazyBytes {
 			return nil
@@ -181,7 +192,10 @@ func (w *writer) write(ctx context.Context, it item) error {
 	}
 	w.note(chunk, rejects, true)
 	w.c.recycle(it.chunk)
-	return nil
+	if w.c.kids == nil {
+		return nil
+	}
+	return w.c.kids.write(ctx, it.kids)
 }
 
 // recheck finds out what the warehouse rejected of rows that were staged last before the process ended: nobody was told. They are written

@@ -2,6 +2,7 @@ package warehouse
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 
 	"firth/internal/vector"
@@ -108,6 +109,27 @@ type Publication struct {
 	// rows that are replaced or deleted go, by key; PublishReplace empties the table first.
 	Rejects []MirrorReject
 	State   json.RawMessage
+	// Children are tables of what arrays of the rows hold, each staged like a mirror of its own; they are published in the same transaction.
+	// Key is then one column. PublishReplace: they hold what is staged. PublishAppend: what they do not have as often is added. PublishUpsert:
+	// the rows of all parents that are staged become those staged, and with DeleteMissing those whose parent is gone go. Not for other modes,
+	// nor with History.
+	Children []Child
+}
+
+// Child is a table of what arrays hold.
+type Child struct {
+	Table   MirrorTable    // as it was staged; its bookkeeping is its own
+	Parent  string         // the column with the key of the row that the array is in
+	Rejects []MirrorReject // for its own table of rejects; Key is that of the parent
+}
+
+// ErrTwiceWithChildren is the failure of a PublishUpsert with children where rows are staged twice: nothing tells which of the staged
+// rows of arrays belong to the last.
+func ErrTwiceWithChildren(mirror string) error {
+	return &Error{
+		Op: "publish", Object: mirror, Kind: NoKey, Err: errors.New("documents with the same key came twice in one run, and their arrays are tables of their own"),
+		Hint: "run it again if they changed while they were read; else use mode: replace, or leave out arrays",
+	}
 }
 
 // MirrorReject is one row of <table>__rejects.

@@ -19,7 +19,8 @@ type publishing struct {
 	p       *warehouse.Publication
 	out     *warehouse.Published
 	record  *record
-	changed bool // there is something that must be in the file when it returns
+	changed bool        // there is something that must be in the file when it returns
+	of      *publishing // whose children these are; nil: of a mirror itself
 }
 
 // Publish makes the staged rows visible. It ends with a checkpoint where anything changed.
@@ -29,7 +30,7 @@ func (s *Stage) Publish(ctx context.Context, p *warehouse.Publication) (*warehou
 		if s.ended {
 			return errEnded
 		}
-		err := s.transact(ctx, func() error {
+		err := s.transact(ctx, p.Children, func() error {
 			w = &publishing{Stage: s, p: p, out: &warehouse.Published{}}
 			return w.run(ctx)
 		})
@@ -74,13 +75,17 @@ func (m *Mirrors) checkpoint(ctx context.Context) error {
 // transact runs fn in a transaction. Where the table cannot be altered for the sake of an index on it, which the engine lets nobody drop
 // and make again in one transaction, the indexes are dropped before and made again after; none of it is in the file before the next
 // checkpoint.
-func (s *Stage) transact(ctx context.Context, fn func() error) error {
+func (s *Stage) transact(ctx context.Context, children []warehouse.Child, fn func() error) error {
 	d := s.m.db
 	err := d.inTx(ctx, fn)
 	if err == nil || !indexText.MatchString(err.Error()) {
 		return err
 	}
 	dropped, indexErr := s.indexes(ctx)
+	for _, c := range children {
+		more, childErr := (&Stage{m: s.m, t: c.Table}).indexes(ctx)
+		dropped, indexErr = append(dropped, more...), errors.Join(indexErr, childErr)
+	}
 	if indexErr != nil {
 		return errors.Join(err, indexErr)
 	}
@@ -123,6 +128,9 @@ func (w *publishing) run(ctx context.Context) error {
 	} else {
 		err = w.rows(ctx, f, own)
 	}
+	if err == nil {
+		err = w.children(ctx, own)
+	}
 	if err != nil {
 		return err
 	}
@@ -142,9 +150,15 @@ func (w *publishing) rows(ctx context.Context, f *found, own bool) error {
 	if err != nil {
 		return err
 	}
-	if w.p.Mode == warehouse.PublishUpsert || len(w.p.Key) > 0 && (w.p.Mode == warehouse.PublishAppend || w.p.Mode == warehouse.PublishReplace && w.p.History) {
+	if w.of != nil {
+		// The key of a child is that of its parent.
+	} else if w.p.Mode == warehouse.PublishUpsert || len(w.p.Key) > 0 && (w.p.Mode == warehouse.PublishAppend || w.p.Mode == warehouse.PublishReplace && w.p.History) {
+		all := staged
 		if staged, err = w.uniqueKeys(ctx, w.p.Key, staged); err != nil {
 			return err
+		}
+		if staged != all && len(w.p.Children) > 0 && w.p.Mode == warehouse.PublishUpsert {
+			return warehouse.ErrTwiceWithChildren(w.t.Name)
 		}
 	}
 	if !own {
@@ -175,6 +189,8 @@ func (w *publishing) rows(ctx context.Context, f *found, own bool) error {
 		return m.appendRows(ctx)
 	case w.p.Mode == warehouse.PublishGroups:
 		return m.groups(ctx)
+	case w.of != nil && w.p.Mode == warehouse.PublishUpsert:
+		return m.items(ctx)
 	case w.p.Mode == warehouse.PublishUpsert, len(w.p.Key) > 0:
 		return m.upsert(ctx)
 	}

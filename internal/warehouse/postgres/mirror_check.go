@@ -251,7 +251,7 @@ func shorten(values []fitting, keep int, rows int, tell func(column, row int)) {
 		return
 	}
 	for row := range rows {
-		for last := len(values) - 1; last >= keep && heapRow(values, row) > maxHeapRow; last-- {
+		for last := len(values) - 1; last >= keep && heapRow(values, row) > maxTuple; last-- {
 			if values[last].valid(row) {
 				values[last].drop(row)
 				tell(last, row)
@@ -260,7 +260,10 @@ func shorten(values []fitting, keep int, rows int, tell func(column, row int)) {
 	}
 }
 
-// heapRow is what a row takes of a page at least.
+// maxTuple is how many bytes of a page of 8 kB one row may take.
+const maxTuple = 8160
+
+// heapRow is what a row takes of a page at least, with the place of its order.
 func heapRow(values []fitting, row int) int {
 	size := (23+(len(values)+8)/8+7)&^7 + 8
 	for i := range values {
@@ -271,8 +274,10 @@ func heapRow(values []fitting, row int) int {
 		switch f.v.Type.Kind {
 		case vector.Bool:
 			size++
-		case vector.Text, vector.JSON, vector.Blob, vector.Decimal:
+		case vector.Decimal:
 			size += min(len(f.v.Bytes(row))+4, pointerBytes)
+		case vector.Text, vector.JSON, vector.Blob:
+			size += min(len(f.v.Bytes(row))+1, pointerBytes)
 		case vector.List:
 			size += pointerBytes
 		case vector.UUID, vector.Interval, vector.TimeTZ:
