@@ -24,6 +24,7 @@ type layout struct {
 	key     []string // their names
 	cursor  int      // index among the source's columns; -1: none
 	at      int      // index of the cursor among columns; -1: none
+	drifted bool     // the table gets other columns, whether rows come or not
 }
 
 // names are the columns' names and types as they are staged.
@@ -165,7 +166,7 @@ func (m *Mirror) arrange(r *run, info *source.Info, prior *warehouse.MirrorState
 	if err != nil {
 		return nil, err
 	}
-	l := &layout{columns: columns, cursor: -1, at: -1}
+	l := &layout{columns: columns, cursor: -1, at: -1, drifted: d.policy != DriftReport && len(d.changes) > 0}
 	if err := m.findKey(l, info); err != nil {
 		return nil, err
 	}

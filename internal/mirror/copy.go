@@ -313,7 +313,7 @@ func (c *copying) unchanged(keys *digest) bool {
 	if c.full || c.w.stage != nil || c.last.Window == nil || c.last.Settings != c.settings {
 		return false
 	}
-	if c.w.total() != *c.last.Window {
+	if c.w.total() != *c.last.Window || c.layout != nil && c.layout.drifted {
 		return false
 	}
 	return keys == nil || c.last.Keys != nil && *keys == *c.last.Keys
