@@ -192,8 +192,8 @@ func (d *decoder) deletes(key string, m *Mirror) {
 	if !d.given(key + ".max_delete") {
 		m.MaxDelete = DefaultMaxDelete
 	}
-	if m.From != nil && !m.DeleteMissing && d.given(key+".max_delete") {
-		d.fault(d.lines[key+".max_delete"], key+".max_delete", "is for list and get, and for upsert with delete_missing")
+	if m.From != nil && !m.DeleteMissing && m.Mode != Replace && d.given(key+".max_delete") {
+		d.fault(d.lines[key+".max_delete"], key+".max_delete", "is for list and get, for replace, and for upsert with delete_missing")
 	}
 	if m.History && m.Mode == Append {
 		d.fault(d.lineOf(key+".history"), key+".history", "is not for append, which changes no row: use upsert or replace")

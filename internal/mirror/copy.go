@@ -163,6 +163,9 @@ func (c *copying) recall(ctx context.Context) (err error) {
 
 // prepare says how rows become rows of the warehouse.
 func (c *copying) prepare(ctx context.Context) (err error) {
+	if err := c.cfg.maskable(c.info.Key); err != nil {
+		return err
+	}
 	same := c.last.Settings == c.settings
 	if c.info.Columns == nil {
 		c.docs, err = c.planDocs(ctx, same)
@@ -280,6 +283,9 @@ func (c *copying) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.notEmpty(keys); err != nil {
+		return err
+	}
 	if c.unchanged(keys) {
 		c.report.Unchanged = c.rows.Load()
 		return c.tidy(ctx)
@@ -305,6 +311,7 @@ func (c *copying) finish(ctx context.Context) error {
 		return err
 	}
 	c.published(done)
+	c.sameKeys(done, p.Key)
 	return nil
 }
 

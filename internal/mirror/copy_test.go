@@ -56,7 +56,7 @@ func TestReplaceIsTheSource(t *testing.T) {
 		if tgt.columns == nil {
 			t.Errorf("%d rows: there is no table", n)
 		}
-		f.rows = f.rows[:n/2]
+		f.rows = f.rows[:(n+1)/2]
 		mustCopy(t, m, RunOptions{})
 		equal(t, f, tgt)
 	}

@@ -135,6 +135,9 @@ func (g *getting) prepare(ctx context.Context, info *source.Info) (err error) {
 	if g.key = g.cfg.GetKey; g.key == "" {
 		g.key = idColumn
 	}
+	if err := g.cfg.plainID(g.key); err != nil {
+		return err
+	}
 	g.idType = vector.Type{Kind: vector.Text}
 	if g.list != nil && g.list.Type.Kind != vector.Null {
 		g.idType = g.list.Type

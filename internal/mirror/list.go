@@ -89,6 +89,9 @@ func (m *Mirror) listOnce(ctx context.Context, r *run) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := l.cfg.plainID(l.path(info)); err != nil {
+		return err
+	}
 	l.column = newIDs(l.path(info))
 	if err := l.src.Begin(ctx); err != nil {
 		return err
@@ -304,9 +307,13 @@ func (l *listing) finish(ctx context.Context) error {
 		l.notice("%d ids, %d of them new", l.count, len(l.fresh))
 		return nil
 	}
-	if l.count == 0 && l.prior.Rows > 0 && l.prior.Columns != nil && l.cfg.MaxDelete < 1 {
+	rows := l.prior.Rows
+	if before, err := l.all.list(); err == nil && before != nil {
+		rows = max(rows, before.IDs) // the warehouse may not know
+	}
+	if l.count == 0 && rows > 0 && l.prior.Columns != nil && l.cfg.MaxDelete < 1 {
 		return &source.Error{
-			Op: "list", Name: l.cfg.Name, Err: fmt.Errorf("the list is empty and the table has about %d rows: nothing was deleted", l.prior.Rows),
+			Op: "list", Name: l.cfg.Name, Err: fmt.Errorf("the list is empty and the table has about %d rows: nothing was deleted", rows),
 			Advice: "where that is right, set max_delete: 100% at this mirror for one run",
 		}
 	}

@@ -1,4 +1,4 @@
-package mirror_test
+package odd_test
 
 import (
 	"context"

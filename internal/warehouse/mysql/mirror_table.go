@@ -273,7 +273,7 @@ func (p *publishing) noKey(ctx context.Context, key []string) error {
 
 // guard refuses to delete more rows than was allowed.
 func (p *publishing) guard(deleted, total int64) error {
-	if deleted == 0 || float64(deleted) <= p.p.Deletes*float64(total) || total < 10 && deleted <= 1 {
+	if p.p.Allows(deleted, total) {
 		return nil
 	}
 	return &warehouse.Error{Op: "publish", Object: p.table.Name, Kind: warehouse.TooManyDeletes,

@@ -101,12 +101,12 @@ func (m *merging) remove(ctx context.Context, condition string) (int64, error) {
 
 // guard fails where more rows would go than may.
 func (w *publishing) guard(gone, of int64) error {
-	if w.p.Deletes >= 1 || gone == 0 || of < 10 && gone == 1 || float64(gone) <= w.p.Deletes*float64(of) {
+	if w.p.Allows(gone, of) {
 		return nil
 	}
 	return &ill{
 		kind: warehouse.TooManyDeletes, err: fmt.Errorf("%d of %d rows would be deleted, more than max_delete allows (%.4g)", gone, of, w.p.Deletes),
-		hint: "see whether the source was read as a whole; if the rows are really gone, set max_delete: 1 for one run",
+		hint: "see whether the source was read as a whole; if the rows are really gone, set max_delete: 100% for one run",
 	}
 }
 
