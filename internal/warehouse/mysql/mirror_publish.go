@@ -22,6 +22,9 @@ type publishing struct {
 	columns []vector.Column // of the stage
 	all     []vector.Column // of the table, when it is published
 	update  int64           // rows that go and come again
+	kids    []*publishing
+	found   bool // the table was there
+	listed  bool // and, of a child, its table of rejects is
 }
 
 // Temporary tables of a session.
@@ -83,13 +86,22 @@ func (p *publishing) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := p.meetChildren(ctx); err != nil {
+		return err
+	}
 	if whole {
 		return p.replace(ctx)
 	}
 	if p.p.Mode == warehouse.PublishIDs {
 		return p.publishIDs(ctx)
 	}
+	if p.found, err = exists(ctx, p.session, p.table.Schema, p.table.Table); err != nil {
+		return err
+	}
 	if err := p.ready(ctx); err != nil {
+		return err
+	}
+	if err := p.readyChildren(ctx); err != nil {
 		return err
 	}
 	if err := p.index(ctx, p.name); err != nil {
@@ -99,6 +111,11 @@ func (p *publishing) run(ctx context.Context) (err error) {
 		return err
 	}
 	if len(p.key()) > 0 && p.p.Mode != warehouse.PublishGroups && p.p.Mode != warehouse.PublishAppend {
+		if len(p.kids) > 0 {
+			if err := p.once(ctx); err != nil {
+				return err
+			}
+		}
 		if err := p.session.exec(ctx, dedupeStage(p.target(), p.key())); err != nil {
 			return fmt.Errorf("keep the last row of each key: %w", err)
 		}
@@ -113,6 +130,11 @@ func (p *publishing) run(ctx context.Context) (err error) {
 	}
 	if err := p.session.inTx(ctx, func() error { return p.write(ctx, rejects, listed) }); err != nil {
 		return err
+	}
+	for _, kid := range p.kids {
+		if err := kid.drop(ctx, p.session); err != nil {
+			return err
+		}
 	}
 	return p.drop(ctx, p.session)
 }
@@ -211,6 +233,9 @@ func (p *publishing) write(ctx context.Context, rejects string, listed bool) err
 	}
 	if err == nil {
 		err = p.writeRejects(ctx, rejects)
+	}
+	if err == nil {
+		err = p.writeChildren(ctx)
 	}
 	if err != nil {
 		return err

@@ -21,6 +21,8 @@ type pending struct {
 	Table   string          `json:"table"`
 	Undo    []string        `json:"undo,omitempty"` // tables to be dropped where the names have not changed
 	Drop    []string        `json:"drop,omitempty"` // and those where they have
+	// Children change their names in the same statement.
+	Children []pendingChild `json:"children,omitempty"`
 }
 
 // settled ends or forgets what was cut off, and returns what there is then. Where somebody is at it and does not end within the time,
@@ -100,6 +102,15 @@ func (m *Mirrors) renamed(ctx context.Context, s session, name string, r *record
 		if err := m.save(ctx, s, t, string(w.Columns), ids, w.State, string(rest)); err != nil {
 			return err
 		}
+		for _, c := range w.Children {
+			t := warehouse.MirrorTable{Name: c.Name, Schema: w.Schema, Table: c.Table}
+			if err := m.save(ctx, s, t, string(c.Columns), nil, nil, nil); err != nil {
+				return err
+			}
+			if err := s.exec(ctx, "DELETE FROM `_firth`.`mirror_stages` WHERE name = ?", c.Name); err != nil {
+				return err
+			}
+		}
 		return s.exec(ctx, "DELETE FROM `_firth`.`mirror_stages` WHERE name = ?", name)
 	})
 }
@@ -113,40 +124,61 @@ func dropAll(ctx context.Context, s session, schema string, names []string) erro
 	return nil
 }
 
-// replace lets the stage take the table's place.
+// replace lets the stage take the table's place, and those of arrays theirs.
 func (p *publishing) replace(ctx context.Context) error {
-	there, err := exists(ctx, p.session, p.table.Schema, p.table.Table)
+	w, renames, err := p.successor(ctx)
 	if err != nil {
 		return err
+	}
+	for _, kid := range p.kids {
+		own, more, err := kid.successor(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", kid.table.Table, err)
+		}
+		renames = append(renames, more...)
+		w.Undo, w.Drop = append(w.Undo, own.Undo...), append(w.Drop, own.Drop...)
+		w.Children = append(w.Children, pendingChild{Name: kid.table.Name, Table: kid.table.Table, Columns: own.Columns})
+		p.result.Rejects += kid.result.Rejects
+	}
+	if err := dropAll(ctx, p.session, w.Schema, w.Drop); err != nil {
+		return err
+	}
+	return p.swap(ctx, w, renames)
+}
+
+// successor makes the stage ready to take the table's place, and says which names change then.
+func (p *publishing) successor(ctx context.Context) (w *pending, renames []string, err error) {
+	there, err := exists(ctx, p.session, p.table.Schema, p.table.Table)
+	if err != nil {
+		return nil, nil, err
 	}
 	known := p.record != nil && p.record.columns != nil && p.record.schema == p.table.Schema && p.record.table == p.table.Table
 	if !known {
 		if err := p.m.mine(ctx, p.session, p.table, p.record); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
 	if known && !there {
 		p.result.Notices = append(p.result.Notices, "somebody dropped "+p.table.Schema+"."+p.table.Table+": it was made again")
 	}
 	if p.result.Inserted, err = p.count(ctx, "SELECT count(*) FROM "+p.target()); err != nil {
-		return err
+		return nil, nil, err
 	}
 	if there {
 		if p.result.Deleted, err = p.count(ctx, "SELECT count(*) FROM "+p.main()); err != nil {
-			return err
+			return nil, nil, err
 		}
 		if err := p.carry(ctx); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
 	if err := p.index(ctx, p.name); err != nil {
-		return err
+		return nil, nil, err
 	}
-	w := &pending{Stage: p.name, Schema: p.table.Schema, Table: p.table.Table, State: p.p.State}
+	w = &pending{Stage: p.name, Schema: p.table.Schema, Table: p.table.Table, State: p.p.State}
 	if w.Columns, err = json.Marshal(p.columns); err != nil {
-		return err
+		return nil, nil, err
 	}
-	var renames []string
 	move := func(from, to string) {
 		renames = append(renames, qualified(w.Schema, from)+" TO "+qualified(w.Schema, to))
 	}
@@ -157,12 +189,9 @@ func (p *publishing) replace(ctx context.Context) error {
 	}
 	move(p.name, p.table.Table)
 	if err := p.replaceRejects(ctx, w, move); err != nil {
-		return err
+		return nil, nil, err
 	}
-	if err := dropAll(ctx, p.session, w.Schema, w.Drop); err != nil {
-		return err
-	}
-	return p.swap(ctx, w, renames)
+	return w, renames, nil
 }
 
 // replaceRejects makes the new table of rejects, which changes places with the old one.

@@ -28,8 +28,12 @@ func (w *publishing) merge(ctx context.Context, own bool) error {
 		return err
 	}
 	if w.keyed() {
+		all := staged
 		if staged, err = w.uniqueKeys(ctx, w.p.Key, staged); err != nil {
 			return err
+		}
+		if staged != all && len(w.kids) > 0 && w.p.Mode == warehouse.PublishUpsert {
+			return w.twice()
 		}
 	}
 	m := &merging{publishing: w, columns: w.pairs(), staged: staged}

@@ -22,6 +22,7 @@ type publishing struct {
 	out    *warehouse.Published
 	record *record
 	l      *loading // for what it has of changing tables
+	kids   []*publishing
 }
 
 // Publish makes the staged rows visible. What the table's columns need is done before, in short transactions of its own; the rows, the
@@ -58,6 +59,9 @@ func (w *publishing) run(ctx context.Context) error {
 		w.out.Notices = append(w.out.Notices, fmt.Sprintf("the table %s.%s was dropped by somebody: it is made again", w.t.Schema, w.t.Table))
 	}
 	if err := w.exec(ctx, "ANALYZE "+w.qualified()); err != nil {
+		return err
+	}
+	if err := w.meetChildren(ctx, own); err != nil {
 		return err
 	}
 	switch {
@@ -121,6 +125,9 @@ func (w *publishing) finish(ctx context.Context) error {
 	if err := w.rejects(ctx); err != nil {
 		return fmt.Errorf("write to %s: %w", rejectsName(w.t.Table), err)
 	}
+	if err := w.children(ctx); err != nil {
+		return err
+	}
 	w.record.state = w.p.State
 	if err := w.d.saveRecord(ctx, w.t.Name, w.record); err != nil {
 		return fmt.Errorf("record the state: %w", err)
@@ -143,8 +150,12 @@ func (w *publishing) first(ctx context.Context) error {
 			return err
 		}
 		if w.keyed() {
+			all := staged
 			if staged, err = w.uniqueKeys(ctx, w.p.Key, staged); err != nil {
 				return err
+			}
+			if staged != all && len(w.kids) > 0 && w.p.Mode == warehouse.PublishUpsert {
+				return w.twice()
 			}
 		}
 		if f.exists() {

@@ -124,6 +124,9 @@ func (w *publishing) swap(ctx context.Context, f *found, indexes []tableIndex) e
 	if err := w.rejects(ctx); err != nil {
 		return fmt.Errorf("write to %s: %w", rejectsName(w.t.Table), err)
 	}
+	if err := w.children(ctx); err != nil {
+		return err
+	}
 	w.record.state = w.p.State
 	if err := w.d.saveRecord(ctx, w.t.Name, w.record); err != nil {
 		return fmt.Errorf("record the state: %w", err)
