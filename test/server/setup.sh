@@ -110,7 +110,12 @@ install_sshd() {
   mkdir -p "$cache/fetched" "$cache/$name"/{bin,lib}
   (
     cd "$cache/fetched"
-    apt-get download -qq openssh-server libwrap0 2>/dev/null
+    apt-get download -qq openssh-server libwrap0 2>/dev/null || {
+      sudo=()
+      [ "$(id -u)" = 0 ] || sudo=(sudo)
+      "${sudo[@]}" apt-get update -qq # a new machine has no lists of packages
+      apt-get download -qq openssh-server libwrap0 2>/dev/null
+    }
     for package in *.deb; do dpkg -x "$package" .; done
   )
   mv "$cache/fetched/usr/sbin/sshd" "$cache/$name/bin/"
