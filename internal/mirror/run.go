@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +57,7 @@ type run struct {
 	bytes   atomic.Int64
 	total   atomic.Int64
 	reading atomic.Int64 // when it began, in nanoseconds
+	moved   atomic.Int64 // grows whenever the run comes on
 
 	mu      sync.Mutex
 	stage   string
@@ -83,7 +85,7 @@ func (m *Mirror) do(ctx context.Context, part string, o RunOptions, progress fun
 	}
 	r.total.Store(-1)
 	r.write(warehouse.RunRunning, nil)
-	err := fn(ctx, r)
+	err := m.awake(ctx, r, fn)
 	rep := r.report
 	rep.Finished, rep.Rows, rep.Bytes = m.o.Now(), r.rows.Load(), r.bytes.Load()
 	rep.State = warehouse.RunSuccess
@@ -92,6 +94,7 @@ func (m *Mirror) do(ctx context.Context, part string, o RunOptions, progress fun
 	}
 	if err != nil {
 		rep.State, rep.Error, rep.Hint = warehouse.RunFailure, err.Error(), HintOf(err)
+		rep.Notices = slices.DeleteFunc(rep.Notices, func(n string) bool { return strings.HasSuffix(n, "after: "+rep.Error) || strings.HasPrefix(n, rep.Error+": the copy") })
 	}
 	r.write(rep.State, rep)
 	r.tell(true)
@@ -147,14 +150,23 @@ func (r *run) enter(stage string, total int64) {
 	r.stage = stage
 	r.mu.Unlock()
 	r.total.Store(total)
+	r.moved.Add(1)
 	r.reading.CompareAndSwap(0, r.m.o.Now().UnixNano())
 	r.tell(true)
+}
+
+// publishing reports whether the run has read what it wants, and the source has nothing to say.
+func (r *run) publishing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stage == "publish"
 }
 
 // read counts rows that came from the source.
 func (r *run) read(rows, bytes int64) {
 	r.rows.Add(rows)
 	r.bytes.Add(bytes)
+	r.moved.Add(1)
 	r.tell(false)
 }
 

@@ -141,6 +141,7 @@ type Options struct {
 	Record func(*warehouse.Run)
 
 	chunkRows, chunkBytes, lazyBytes int // 0: the constants; for tests
+	silenceLook, silenceAnswer       time.Duration
 }
 
 // RunOptions say how one run differs from a scheduled one.
@@ -188,6 +189,7 @@ func (o *Options) setDefaults() {
 		c.Table.Name = c.Name
 	}
 	o.chunkRows, o.chunkBytes, o.lazyBytes = cmp.Or(o.chunkRows, chunkRows), cmp.Or(o.chunkBytes, chunkBytes), cmp.Or(o.lazyBytes, lazyBytes)
+	o.silenceLook, o.silenceAnswer = cmp.Or(o.silenceLook, silenceLook), cmp.Or(o.silenceAnswer, silenceAnswer)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
