@@ -197,7 +197,8 @@ func (m *matrix) equal(c *cell) {
 		if n, ok := m.count(c, "SELECT count(*) FROM (SELECT id FROM copied."+c.table+" GROUP BY id, _valid_from HAVING count(*) > 1) AS d"); !ok || n > 0 {
 			m.t.Errorf("%s: %d rows begin twice (asked: %v)", c.name, n, ok)
 		}
-		if n, ok := m.count(c, "SELECT count(*) FROM copied."+c.table+" AS a JOIN copied."+c.table+" AS b ON a.id = b.id AND a._valid_from < b._valid_from AND (a._valid_to IS NULL OR a._valid_to > b._valid_from)"); !ok || n > 0 {
+		const follows = "SELECT _valid_to, lead(_valid_from) OVER (PARTITION BY id ORDER BY _valid_from) AS follows FROM copied."
+		if n, ok := m.count(c, "SELECT count(*) FROM ("+follows+c.table+") AS d WHERE follows IS NOT NULL AND (_valid_to IS NULL OR _valid_to > follows)"); !ok || n > 0 {
 			m.t.Errorf("%s: %d rows overlap in time (asked: %v)", c.name, n, ok)
 		}
 	}
