@@ -216,6 +216,7 @@ func (d *decoder) tuning(key string, m *Mirror) {
 			d.fault(d.lines[key+"."+k], key+"."+k, "is for documents: tables of SQL databases have columns already")
 		}
 	}
+	d.arrays(key, m)
 	if k := key + ".uuid_subtype3"; d.given(k) {
 		mongo := false
 		for _, b := range m.Blocks() {
@@ -246,6 +247,26 @@ func (d *decoder) tuning(key string, m *Mirror) {
 	}
 	if m.Get == nil && d.given(key+".rate") {
 		d.fault(d.lines[key+".rate"], key+".rate", "is for list and get: the most ids that are asked for in a second")
+	}
+}
+
+// arrays checks what becomes of arrays: tables of their own are for copies that keep no history, whose rows one field tells apart.
+func (d *decoder) arrays(key string, m *Mirror) {
+	for _, path := range keys(m.Arrays.Path) {
+		if m.Arrays.Path[path] != "table" {
+			continue
+		}
+		at := key + ".arrays"
+		switch {
+		case m.From == nil:
+			d.fault(d.lines[at], at, "%q becomes JSON in a list and get: tables of their own are for mirrors that copy (from)", path)
+		case m.History:
+			d.fault(d.lines[at], at, "%q cannot be a table of its own beside history: leave out one of the two", path)
+		case len(m.Key) > 1:
+			d.fault(d.lines[at], at, "%q as a table of its own needs a key of one field, and key names %d", path, len(m.Key))
+		case slices.ContainsFunc(keys(m.Arrays.Path), func(outer string) bool { return m.Arrays.Path[outer] == "table" && strings.HasPrefix(path, outer+".") }):
+			d.fault(d.lines[at], at, "%q is within an array that is a table itself: it is JSON there", path)
+		}
 	}
 }
 

@@ -131,6 +131,11 @@ func (p *publishing) run(ctx context.Context) (err error) {
 	if err := p.session.inTx(ctx, func() error { return p.write(ctx, rejects, listed) }); err != nil {
 		return err
 	}
+	return p.dropAll(ctx)
+}
+
+// dropAll drops the stages.
+func (p *publishing) dropAll(ctx context.Context) error {
 	for _, kid := range p.kids {
 		if err := kid.drop(ctx, p.session); err != nil {
 			return err
@@ -302,7 +307,7 @@ func (p *publishing) planAppend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	since := "FALSE"
+	since := "TRUE"
 	if text, ok := valueLiteral(p.p.From); ok && p.p.From.Kind != vector.Null && p.p.Cursor != "" {
 		since = "m." + quote(p.p.Cursor) + " >= " + text
 	}

@@ -89,7 +89,7 @@ func (a adapted) IDs(ctx context.Context, t warehouse.MirrorTable, after vector.
 // RunMirrors runs the list of behaviours that every warehouse of mirrors passes; only, where there are any, names those to run. open gives
 // an empty warehouse each time, and closes it with the test.
 func RunMirrors(t *testing.T, open func(t *testing.T) *MirrorTarget, only ...string) {
-	for _, list := range [][]mirrorBehaviour{mirrorModes, mirrorLists, mirrorHistories, mirrorShapes, mirrorTroubles, mirrorValues} {
+	for _, list := range [][]mirrorBehaviour{mirrorModes, mirrorLists, mirrorHistories, mirrorShapes, mirrorTroubles, mirrorValues, mirrorChildren} {
 		for _, c := range list {
 			if len(only) > 0 && !slices.Contains(only, c.name) {
 				continue
