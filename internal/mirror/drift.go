@@ -21,6 +21,9 @@ type drift struct {
 	changes []string
 }
 
+// goneMark ends the source's type of a column that the source has no longer.
+const goneMark = " (gone)"
+
 // settle gives the columns that are staged: names stay what they were, types are widened or stay.
 func (d *drift) settle(want []desired) ([]column, error) {
 	names := d.m.namer(d.prior)
@@ -62,9 +65,9 @@ func (d *drift) settle(want []desired) ([]column, error) {
 			d.change("column %s is gone at the source: it goes from the table", p.Name)
 			continue
 		}
-		if p.Source != "" {
+		if !strings.HasSuffix(p.Source, goneMark) {
 			d.change("column %s is gone at the source: NULL from now on", p.Name)
-			p.Source = "" // said once
+			p.Source += goneMark // said once
 		}
 		out = append(out, column{Column: p, from: -1, mask: mask{first: -1}})
 	}

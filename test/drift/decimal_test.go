@@ -17,6 +17,9 @@ func TestDecimals(t *testing.T) {
 	for _, from := range []string{"postgres 12", "postgres 15", "mysql", "sqlite"} {
 		for _, to := range []string{"duckdb", "mysql", "postgres"} {
 			for _, mode := range []string{"replace", "append", "upsert", "history"} {
+				if mode != "upsert" && (to == "postgres" || from == "postgres 12") {
+					continue
+				}
 				t.Run(strings.Join([]string{from, to, mode}, "/"), func(t *testing.T) { growDecimals(t, from, to, mode) })
 			}
 		}

@@ -113,7 +113,7 @@ func (s *side) text(column string) string {
 
 func (s *side) name(n string) string { return s.quote + n + s.quote }
 
-// columns are those of a table, in order, without those that history adds.
+// columns are those of a table, sorted, without those that the mirror adds.
 func (s *side) columns(schema, table string) []string {
 	s.t.Helper()
 	rows, err := s.db.QueryContext(s.t.Context(), "SELECT column_name FROM information_schema.columns WHERE table_schema = '"+schema+"' AND table_name = '"+table+"' ORDER BY ordinal_position")
@@ -127,10 +127,11 @@ func (s *side) columns(schema, table string) []string {
 		if err := rows.Scan(&name); err != nil {
 			s.t.Fatal(err)
 		}
-		if !strings.HasPrefix(name, "_valid_") {
+		if !strings.HasPrefix(name, "_valid_") && !strings.HasPrefix(name, "_firth_") {
 			out = append(out, name)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

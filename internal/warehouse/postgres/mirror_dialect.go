@@ -21,7 +21,7 @@ const maxNumeric = 1000
 // mirrorType is the server's type of a column.
 func mirrorType(c vector.Column) string {
 	// Where the source has jsonb there are no keys twice and no number texts to be kept.
-	if c.Type.Kind == vector.JSON && c.Source == "jsonb" {
+	if c.Type.Kind == vector.JSON && (c.Source == "jsonb" || strings.HasPrefix(c.Source, "jsonb ")) {
 		return "jsonb"
 	}
 	return sqlType(c.Type)

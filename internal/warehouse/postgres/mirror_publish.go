@@ -260,8 +260,16 @@ func (w *publishing) uniqueKeys(ctx context.Context, key []string, staged int64)
 // evolve brings the published table to the columns of the stage, in a short transaction of its own.
 func (w *publishing) evolve(ctx context.Context, f *found) error {
 	next, statements, retyped, err := w.changes(f)
-	if err != nil || len(statements)+len(retyped) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(statements)+len(retyped) == 0 {
+		told := func(a, b vector.Column) bool { return a.Path == b.Path && a.Source == b.Source && a.Type.Equal(b.Type) }
+		if slices.EqualFunc(w.record.columns, next, told) {
+			return nil
+		}
+		w.record.columns = next // the source has other types, which go into those that there are
+		return w.d.saveRecord(ctx, w.t.Name, w.record)
 	}
 	return w.alter(ctx, f, next, statements, retyped)
 }
@@ -309,7 +317,8 @@ func (w *publishing) changes(f *found) (next []vector.Column, statements, retype
 		}
 		from := next[at]
 		next[at].Type, next[at].Path = to, c.Path
-		if to.Kind != vector.JSON { // json stays json where the source has jsonb now
+		// json stays json where the source has jsonb now; what is gone there, and comes back, is marked behind its type.
+		if is := next[at].Source; to.Kind != vector.JSON || strings.HasPrefix(c.Source, is) || strings.HasPrefix(is, c.Source+" ") {
 			next[at].Source = c.Source
 		}
 		switch {
