@@ -257,8 +257,8 @@ func (m *matrix) run(c *cell) (cmd *exec.Cmd, stage *atomic.Value, ended chan st
 	return cmd, stage, ended
 }
 
-// moment waits for the moment of the kill: a named step of the run, or any.
-func moment(r *rand.Rand, stage *atomic.Value, ended chan struct{}) string {
+// momentOf waits for the moment of the kill: a named step of the run, or any.
+func momentOf(r *rand.Rand, stage *atomic.Value, ended chan struct{}) string {
 	step := []string{"", "", "read", "publish"}[r.IntN(4)]
 	if step == "" {
 		pause := time.Duration(r.IntN(1200)) * time.Millisecond
@@ -290,7 +290,7 @@ func (m *matrix) strike(r *rand.Rand, c *cell) string {
 		m.s.Kill()
 	}
 	cmd, stage, ended := m.run(c)
-	at := moment(r, stage, ended)
+	at := momentOf(r, stage, ended)
 	switch victim {
 	case "server":
 		m.s.Kill()
