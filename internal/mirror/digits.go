@@ -2,8 +2,6 @@ package mirror
 
 import (
 	"context"
-	"errors"
-	"io"
 	"slices"
 
 	"firth/internal/source"
@@ -107,7 +105,7 @@ func (c *copying) digits(ctx context.Context, r source.Request) (map[string]sour
 	var b source.Batch
 	for {
 		err := rows.Next(ctx, &b)
-		if errors.Is(err, io.EOF) {
+		if source.AtEnd(err) {
 			return out, nil
 		}
 		if err != nil {

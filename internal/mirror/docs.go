@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -134,7 +133,7 @@ func (d *docs) sample(ctx context.Context, c *copying) (*infer.Plan, error) {
 	var b source.Batch
 	for n := 0; n < sampleDocs; n += len(b.Docs) {
 		err := rows.Next(ctx, &b)
-		if errors.Is(err, io.EOF) {
+		if source.AtEnd(err) {
 			break
 		}
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"firth/internal/source"
@@ -140,7 +139,7 @@ func (g *getting) drain(ctx context.Context, rows source.Rows, out *result, at m
 		alive()
 		var some *source.FailedIDs
 		switch {
-		case errors.Is(err, io.EOF):
+		case source.AtEnd(err):
 			g.strangers(alien)
 			return nil
 		case errors.As(err, &some):

@@ -3,7 +3,6 @@ package mirror
 import (
 	"context"
 	"errors"
-	"io"
 
 	"firth/internal/source"
 	"firth/internal/vector"
@@ -48,7 +47,7 @@ func (c *copying) scanKeys(ctx context.Context, write func(*vector.Chunk) error)
 	var b source.Batch
 	for {
 		err := rows.Next(ctx, &b)
-		if errors.Is(err, io.EOF) {
+		if source.AtEnd(err) {
 			return d, nil
 		}
 		if err != nil {

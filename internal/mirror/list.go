@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -38,10 +37,9 @@ func (m *Mirror) List(ctx context.Context, o RunOptions, progress func(Progress)
 			if err == nil || try == tries || ctx.Err() != nil || !canRetry(err) {
 				return err
 			}
-			if m.o.Wait(ctx, time.Second<<(2*(try-1))) != nil {
+			if !r.pause(ctx, try, err) {
 				return err
 			}
-			r.notice("listed again after: %v", err)
 			r.again()
 		}
 	})
@@ -230,7 +228,7 @@ func (l *listing) scan(ctx context.Context, r source.Request) error {
 			}
 		}
 	}
-	if errors.Is(err, io.EOF) {
+	if source.AtEnd(err) {
 		err = nil
 	}
 	return errors.Join(err, rows.Close())

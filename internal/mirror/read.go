@@ -3,7 +3,6 @@ package mirror
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -148,7 +147,7 @@ func (p *pass) run(ctx context.Context, queue chan<- item) error {
 	var b source.Batch
 	for {
 		err := rows.Next(ctx, &b)
-		if errors.Is(err, io.EOF) {
+		if source.AtEnd(err) {
 			break
 		}
 		if err != nil {

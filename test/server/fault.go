@@ -18,6 +18,7 @@ type Proxy struct {
 	upstream string
 
 	sent  atomic.Int64 // bytes that clients sent and the server got
+	got   atomic.Int64 // bytes that servers sent and the clients got
 	delay atomic.Int64 // ns a chunk is held back, in both directions
 	fired atomic.Int64 // how often CutAfter has cut
 
@@ -25,6 +26,8 @@ type Proxy struct {
 	changed *sync.Cond // stalled or the connections changed
 	stalled bool
 	cutAt   int64 // of sent; negative: never
+	gotAt   int64 // of got; negative: never
+	orderly bool  // clients that are cut get an end in the place of a reset
 	listen  net.Listener
 	open    map[*pair]bool
 	closed  bool
@@ -37,7 +40,7 @@ type pair struct{ client, server net.Conn }
 // Fault starts a proxy in front of the server at an address, host:port. It passes everything until told otherwise.
 func Fault(t testing.TB, upstream string) *Proxy {
 	t.Helper()
-	p := &Proxy{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(Port(t))), t: t, upstream: upstream, cutAt: -1, open: map[*pair]bool{}}
+	p := &Proxy{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(Port(t))), t: t, upstream: upstream, cutAt: -1, gotAt: -1, open: map[*pair]bool{}}
 	p.changed = sync.NewCond(&p.mu)
 	p.Refuse(false)
 	t.Cleanup(func() {
@@ -89,6 +92,16 @@ func (p *Proxy) CutAfter(bytes int64) {
 	}
 }
 
+// CutReceived is CutAfter for the bytes that servers send; orderly: the clients' ends are no reset but the end of what is sent.
+func (p *Proxy) CutReceived(bytes int64, orderly bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gotAt, p.orderly = -1, orderly
+	if bytes >= 0 {
+		p.gotAt = p.got.Load() + bytes
+	}
+}
+
 // Stall lets nothing through, in either direction, without ending any connection, until Stall(false).
 func (p *Proxy) Stall(stall bool) {
 	p.mu.Lock()
@@ -103,7 +116,10 @@ func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
 // Sent is how many bytes clients have sent through the proxy to the server so far.
 func (p *Proxy) Sent() int64 { return p.sent.Load() }
 
-// Cuts is how often an order of CutAfter has been carried out.
+// Received is how many bytes servers have sent through the proxy to clients so far.
+func (p *Proxy) Received() int64 { return p.got.Load() }
+
+// Cuts is how often an order of CutAfter or CutReceived has been carried out.
 func (p *Proxy) Cuts() int64 { return p.fired.Load() }
 
 // Connections is how many connections there are.
@@ -126,7 +142,7 @@ func (p *Proxy) end(c *pair) {
 		return
 	}
 	delete(p.open, c)
-	if tcp, ok := c.client.(*net.TCPConn); ok {
+	if tcp, ok := c.client.(*net.TCPConn); ok && !p.orderly {
 		_ = tcp.SetLinger(0) // a reset is the point, not a duty
 	}
 	c.client.Close()
@@ -186,15 +202,17 @@ func (p *Proxy) forward(c *pair, to net.Conn, chunk []byte, counted bool) bool {
 	for p.stalled && !p.closed && p.open[c] {
 		p.changed.Wait()
 	}
-	cutting := counted && p.cutAt >= 0 && p.sent.Load()+int64(len(chunk)) >= p.cutAt
+	passed, limit := &p.got, &p.gotAt
+	if counted {
+		passed, limit = &p.sent, &p.cutAt
+	}
+	cutting := *limit >= 0 && passed.Load()+int64(len(chunk)) >= *limit
 	if cutting {
-		chunk = chunk[:p.cutAt-p.sent.Load()]
-		p.cutAt = -1
+		chunk = chunk[:*limit-passed.Load()]
+		*limit = -1
 		p.fired.Add(1)
 	}
-	if counted {
-		p.sent.Add(int64(len(chunk)))
-	}
+	passed.Add(int64(len(chunk)))
 	alive := p.open[c]
 	p.mu.Unlock()
 	if !alive {

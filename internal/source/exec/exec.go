@@ -195,7 +195,7 @@ func (t *Table) line() string { return strings.Join(t.spec.Exec, " ") }
 func (p *process) Next(ctx context.Context, b *source.Batch) error {
 	for {
 		err := p.feed.Next(b)
-		if errors.Is(err, io.EOF) {
+		if source.AtEnd(err) {
 			if err := p.wait(ctx); err != nil {
 				return err
 			}

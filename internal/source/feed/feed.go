@@ -58,7 +58,7 @@ func (r *Reader) Next(b *source.Batch) error {
 	start := r.d.InputOffset()
 	for len(r.docs) < batchRows && r.d.InputOffset()-start < batchBytes {
 		value, err := r.value()
-		if errors.Is(err, io.EOF) {
+		if source.AtEnd(err) {
 			break
 		}
 		if err != nil {
@@ -81,6 +81,9 @@ func (r *Reader) Next(b *source.Batch) error {
 	b.Chunk, b.Docs, b.Bytes = nil, r.docs, r.d.InputOffset()-start
 	return nil
 }
+
+// Open reports whether values come line by line, so that nothing but the end of the input tells that they are all there.
+func (r *Reader) Open() bool { return r.state == lines }
 
 func (r *Reader) broken(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -142,7 +145,7 @@ func (r *Reader) end() error {
 	switch _, err := r.d.ReadToken(); {
 	case err == nil:
 		return errors.New("something follows the array")
-	case !errors.Is(err, io.EOF):
+	case !source.AtEnd(err):
 		return err
 	}
 	return io.EOF

@@ -61,7 +61,11 @@ func (a *answer) Next(ctx context.Context, b *source.Batch) error {
 		}
 		err := a.feed.Next(b)
 		switch {
-		case errors.Is(err, io.EOF):
+		case source.AtEnd(err):
+			if a.feed.Open() && endless(a.response) {
+				return a.t.fail(errors.New("its answer has neither a length nor chunks: lines that are cut off would look like all of them"),
+					"let the service answer with an array of objects, or by HTTP/1.1 with Content-Length or chunks")
+			}
 			if err := a.over(ctx); err != nil {
 				return err
 			}
@@ -87,6 +91,11 @@ func (a *answer) Next(ctx context.Context, b *source.Batch) error {
 		}
 	}
 	return io.EOF
+}
+
+// endless reports whether nothing but the end of the connection ends an answer.
+func endless(r *http.Response) bool {
+	return r.ProtoMajor < 2 && r.ContentLength < 0 && len(r.TransferEncoding) == 0 && !r.Uncompressed
 }
 
 // over ends a page that was read and begins the next.

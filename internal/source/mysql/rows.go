@@ -76,7 +76,7 @@ func (r *rows) Next(ctx context.Context, b *source.Batch) error {
 	most := max(64, min(batchRows, batchCells/len(r.fields)))
 	for r.chunk.Rows < most && b.Bytes < batchBytes {
 		if err := r.raw.Next(r.row); err != nil {
-			if !errors.Is(err, io.EOF) {
+			if !source.AtEnd(err) {
 				return r.fail(r.cause(ctx, err))
 			}
 			if err := r.complete(ctx); err != nil {
@@ -177,7 +177,7 @@ func (r *rows) Close() error {
 		_ = r.raw.Close() // the connection is gone
 		return nil
 	}
-	if errors.Is(r.err, io.EOF) || number(r.err) != 0 {
+	if source.AtEnd(r.err) || number(r.err) != 0 {
 		_ = r.raw.Close() // nothing is left to read
 		return nil
 	}

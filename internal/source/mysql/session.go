@@ -5,13 +5,14 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	engine "github.com/go-sql-driver/mysql"
+
+	"firth/internal/source"
 )
 
 // session is one connection. The driver is used without database/sql, so that values come as they lie in its buffer. It is not safe
@@ -81,7 +82,7 @@ func (s *session) close() {
 
 // see remembers an error that ended the connection.
 func (s *session) see(err error) error {
-	if err != nil && !errors.Is(err, io.EOF) && number(err) == 0 || isLost(err) {
+	if err != nil && !source.AtEnd(err) && number(err) == 0 || isLost(err) {
 		s.dead = true
 	}
 	return err
@@ -140,7 +141,7 @@ func (s *session) each(ctx context.Context, statement string, fn func(row []driv
 			err = fn(row)
 		}
 	}
-	if errors.Is(err, io.EOF) {
+	if source.AtEnd(err) {
 		err = nil
 	}
 	return s.see(errors.Join(err, rows.Close()))

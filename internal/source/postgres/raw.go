@@ -58,10 +58,10 @@ func (t *Table) ScanRaw(ctx context.Context, r source.Request, w io.Writer) erro
 	case writing != nil:
 		s.release(false)
 		return fmt.Errorf("hand on the rows: %w", writing)
-	case errors.Is(err, io.EOF) && s.ended && last == [2]byte{0xff, 0xff}:
+	case source.AtEnd(err) && s.ended && last == [2]byte{0xff, 0xff}:
 		s.release(true)
 		return nil
-	case errors.Is(err, io.EOF):
+	case source.AtEnd(err):
 		err = errors.New("the copy ended without its mark")
 	}
 	s.release(false)

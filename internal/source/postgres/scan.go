@@ -125,12 +125,12 @@ func (r *rows) Next(ctx context.Context, b *source.Batch) error {
 		}
 		return nil
 	})
-	if errors.Is(err, io.EOF) && (!r.decoder.ended || len(r.decoder.rest) > 0) {
+	if source.AtEnd(err) && (!r.decoder.ended || len(r.decoder.rest) > 0) {
 		err = errors.New("the copy ended without its mark")
 	}
 	switch {
 	case err == nil:
-	case errors.Is(err, io.EOF) && r.stream.ended:
+	case source.AtEnd(err) && r.stream.ended:
 		r.stream.release(true)
 		if r.err = io.EOF; r.chunk.Rows == 0 {
 			return io.EOF

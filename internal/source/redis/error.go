@@ -22,7 +22,7 @@ func (t *Table) fail(op string, err error) error {
 	text := err.Error()
 	var network net.Error
 	switch {
-	case code(text) != "":
+	case code(text) != "" && !ended(err): // EOF looks like a code, too
 		e.Advice, e.Retry = t.advice(text)
 	case strings.Contains(text, handshake) && (errors.Is(err, context.DeadlineExceeded) || ended(err)),
 		strings.Contains(text, "tls: first record does not look like a TLS handshake"):

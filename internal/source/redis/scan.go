@@ -196,7 +196,7 @@ func (s *keyScan) Next(ctx context.Context, b *source.Batch) error {
 	for {
 		if s.busy {
 			err := s.values.Next(ctx, b)
-			if !errors.Is(err, io.EOF) {
+			if !source.AtEnd(err) {
 				return err
 			}
 			s.busy = false

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -122,7 +121,7 @@ func drain(ctx context.Context, rows source.Rows) (out []row, err error) {
 	for {
 		var b source.Batch
 		err := rows.Next(ctx, &b)
-		if errors.Is(err, io.EOF) {
+		if source.AtEnd(err) {
 			return out, nil
 		}
 		if err != nil {

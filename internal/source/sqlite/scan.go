@@ -166,7 +166,7 @@ func (r *rows) Next(ctx context.Context, b *source.Batch) error {
 			size += r.row()
 		}
 	}
-	if r.err != nil && (r.chunk.Rows == 0 || !errors.Is(r.err, io.EOF)) {
+	if r.err != nil && (r.chunk.Rows == 0 || !source.AtEnd(r.err)) {
 		return r.err
 	}
 	b.Chunk, b.Docs, b.Bytes = r.chunk, nil, int64(size)
