@@ -36,6 +36,15 @@ func Join(a, b Type) (t Type, lossless bool) {
 	return Type{Kind: Text}, a.Kind != List && b.Kind != List && (a.Kind != JSON || b.Kind == Text) && (b.Kind != JSON || a.Kind == Text)
 }
 
+// Grow is Join for a column of a table that has values and gets a type which was chosen with those in mind: integers become floats of 64 bits
+// where that is asked for, because whoever asks has seen that none is beyond 2^53.
+func Grow(have, to Type) (t Type, lossless bool) {
+	if have.Kind == Int && to.Kind == Float && to.Bits != 32 {
+		return to, true
+	}
+	return Join(have, to)
+}
+
 // Widens reports whether a column can become the wider type without a value of it changing.
 func Widens(from, to Type) bool {
 	t, lossless := Join(from, to)

@@ -313,7 +313,7 @@ func (w *publishing) evolve(ctx context.Context, f *found) ([]pair, error) {
 		if at < 0 {
 			at, next = len(next), append(next, c)
 		} else {
-			to, lossless := vector.Join(next[at].Type, c.Type)
+			to, lossless := vector.Grow(next[at].Type, c.Type)
 			if !lossless {
 				return nil, &warehouse.Error{Op: "publish", Object: w.t.Name, Kind: warehouse.Unexpected,
 					Err: fmt.Errorf("column %s is %s in the warehouse and %s at the source", c.Name, next[at].Type, c.Type), Hint: "read it anew as a whole: firth sync " + w.t.Name + " --full"}

@@ -266,7 +266,7 @@ func (s *Stage) AddColumns(ctx context.Context, columns []vector.Column) error {
 					continue
 				}
 				from := next[at].Type
-				to, lossless := vector.Join(from, c.Type)
+				to, lossless := vector.Grow(from, c.Type)
 				if !lossless {
 					return fmt.Errorf("column %s is %s, which %s does not widen", c.Name, from, c.Type)
 				}

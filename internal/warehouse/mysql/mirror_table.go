@@ -132,7 +132,7 @@ func (p *publishing) widen(ctx context.Context, name string) error {
 func (p *publishing) meet(ctx context.Context, name string, at int, c vector.Column, exists bool) (vector.Column, error) {
 	from := p.all[at]
 	to := c
-	to.Type, _ = vector.Join(from.Type, c.Type)
+	to.Type, _ = vector.Grow(from.Type, c.Type)
 	if exists {
 		if err := convertColumn(ctx, p.session, name, from, to); err != nil {
 			return to, err

@@ -310,7 +310,7 @@ func (w *publishing) changes(f *found) (next []vector.Column, statements, retype
 		if at < 0 {
 			at, next = len(next), append(next, c)
 		}
-		to, lossless := vector.Join(next[at].Type, c.Type)
+		to, lossless := vector.Grow(next[at].Type, c.Type)
 		if !lossless {
 			return nil, nil, nil, &ill{kind: warehouse.Unexpected, err: fmt.Errorf("column %s is %s in the warehouse and %s at the source", c.Name, next[at].Type, c.Type),
 				hint: "read it anew as a whole: firth sync " + w.t.Name + " --full"}

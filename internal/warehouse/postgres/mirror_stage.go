@@ -315,7 +315,7 @@ func (s *Stage) AddColumns(ctx context.Context, columns []vector.Column) error {
 			continue
 		}
 		from := next[at]
-		to, lossless := vector.Join(from.Type, c.Type)
+		to, lossless := vector.Grow(from.Type, c.Type)
 		if !lossless {
 			return fmt.Errorf("add columns to the stage of %s: column %s is %s, which %s does not widen", s.t.Name, c.Name, from.Type, c.Type)
 		}
