@@ -28,7 +28,7 @@ func itemStep(f filter, name string) (within filter, wanted bool) {
 func (o *Options) below(path string) Options {
 	prefix := path + "."
 	out := Options{
-		Depth: o.Depth, Threshold: o.Threshold, MaxColumns: o.MaxColumns, Lower: o.Lower, UUIDSubtype3: o.UUIDSubtype3,
+		Depth: o.Depth, Threshold: o.Threshold, MaxColumns: o.MaxColumns, Lower: o.Lower, Lists: o.Lists, UUIDSubtype3: o.UUIDSubtype3,
 		Key: o.keys(), Overrides: map[string]Override{},
 	}
 	for p, v := range o.Overrides {

@@ -10,6 +10,7 @@ import (
 
 	"firth/internal/mirror"
 	"firth/test/peer"
+	"firth/test/server"
 )
 
 // order is a document with arrays: the numbers are the amounts of its items.
@@ -105,4 +106,48 @@ func TestArraysBecomeTables(t *testing.T) {
 			t.Error(rep.Text())
 		}
 	})
+}
+
+// TestDocumentsOfServers copies what real servers hold of documents, with arrays as tables, and again when they have changed.
+func TestDocumentsOfServers(t *testing.T) {
+	for name, start := range map[string]func(testing.TB) *server.Documents{"ferret": server.Ferret, "java": server.MongoJava} {
+		t.Run(name, func(t *testing.T) {
+			d := start(t)
+			database := d.Database()
+			c := d.Client(database).Collection("orders")
+			large := strings.Repeat("ä", 1<<20)
+			var many bson.D
+			for i := range 5000 {
+				many = append(many, bson.E{Key: fmt.Sprintf("f%d", i), Value: int32(i)})
+			}
+			_, err := c.InsertMany(t.Context(), []any{
+				bson.D{{Key: "_id", Value: int32(1)}, {Key: "items", Value: bson.A{bson.D{{Key: "n", Value: int32(1)}}, bson.D{{Key: "n", Value: 1.5}, {Key: "tags", Value: bson.A{"a", "b"}}}}}, {Key: "e", Value: bson.D{}}},
+				bson.D{{Key: "_id", Value: "two"}, {Key: "items", Value: bson.A{}}, {Key: "text", Value: large}},
+				bson.D{{Key: "_id", Value: 2.5}, {Key: "items", Value: bson.A{int32(3), nil}}, {Key: "many", Value: many}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			eachSink(t, func(t *testing.T, s *sink) {
+				url := d.URL(database)
+				run(t, s.mirror(url, "orders", mirror.Config{Mode: mirror.ModeReplace, Tables: []string{"items"}}))
+				tags := map[string]string{"duckdb": `["a","b"]`, "postgres": "{a,b}", "mysql": `["a","b"]`}[s.name]
+				s.want(t, "docs__items", []string{"_parent", "_ordinal", "n", "value", "tags"}, "1 1 1  ", "1 2 1.5  "+tags, "2.5 1  3 ", "2.5 2   ")
+				rows := s.rows(t, "docs", "1")
+				if len(rows) != 3 || rows[0]["_id"] != "1" || rows[0]["e"] != "{}" || rows[1]["_id"] != "2.5" || !strings.Contains(rows[2]["text"]+rows[2]["_extra"], large) {
+					t.Errorf("%d rows, %q %q", len(rows), rows[0]["_id"], rows[0]["e"])
+				}
+				var fields, rest int
+				for column := range rows[1] {
+					if strings.HasPrefix(column, "many_f") {
+						fields++
+					}
+				}
+				rest = strings.Count(rows[1]["_extra"], `"many.f`)
+				if fields+rest != 5000 || len(rows[1]) > 1000 {
+					t.Errorf("%d fields are columns, %d more are in _extra", fields, rest)
+				}
+			})
+		})
+	}
 }
