@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"firth/internal/app"
@@ -20,10 +21,16 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	redis.SetLogger(silent{})    // what goes wrong with a connection is in the error of who wanted it
 	err := root().ExecuteContext(ctx)
 	stop()
 	os.Exit(report(err))
 }
+
+// silent drops what a driver would print by itself.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 // report prints an error for a person and returns the exit code: 0 done, 1 failed, 2 wrong usage.
 func report(err error) int {

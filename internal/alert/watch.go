@@ -19,7 +19,7 @@ func (a *Alerter) RunEnded(r warehouse.Run) {
 	name, what := r.Name, "Loading "+r.Name
 	if r.Kind != "load" {
 		name = r.Kind + " " + r.Name
-		what = "The run " + name
+		what = "The " + name // the mirror companyperson
 	}
 	now, why := a.o.Now(), or(r.Error, or(strings.Join(r.Notices, "; "), "no reason was given"))
 	k := key{RunFailed, name}

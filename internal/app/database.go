@@ -60,6 +60,11 @@ func (d *databases) options(name string) (source.Options, error) {
 		return o, nil
 	}
 	o.CA = db.CA
+	if db.CA != "" {
+		if err := dial.CheckCA(db.CA); err != nil {
+			return o, err
+		}
+	}
 	if db.SSH == nil {
 		return o, nil
 	}
@@ -72,7 +77,7 @@ func (d *databases) options(name string) (source.Options, error) {
 			Address: db.SSH.Host, User: db.SSH.User, KeyFile: db.SSH.Key, Password: string(db.SSH.Password), KnownHosts: db.SSH.KnownHosts,
 		})
 		if err != nil {
-			return o, fmt.Errorf("database %s: %w", name, err)
+			return o, err
 		}
 		d.tunnels[name] = t
 	}

@@ -232,7 +232,7 @@ mirrors:
 	printFindings(&b, checkMirrors(t.Context(), cfg, kinds, 100*time.Millisecond))
 	for _, want := range []string{
 		"ok    users: connection", "FAIL  people: from: open", "GRANT SELECT ON public.people TO u;", "hashed without a salt", "FAIL  slow: connection", "no answer within",
-		"FAIL  tunnel: ssh", "FAIL  odd: from: open", "is not in this build",
+		"FAIL  tunnel: settings", "FAIL  odd: from: open", "is not in this build",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())

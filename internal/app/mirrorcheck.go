@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"firth/internal/config"
+	"firth/internal/mirror"
+	"firth/internal/name"
 	"firth/internal/source"
 )
 
@@ -38,13 +41,17 @@ func checkMirrors(ctx context.Context, cfg *config.Config, kinds map[string]sour
 
 // toldOnce leaves out what mirrors say of a database that says so itself.
 func toldOnce(list []Finding) []Finding {
-	told := map[string]bool{}
+	var told []string
 	for _, f := range list {
 		if f.Database != "" && !f.OK {
-			told[f.Found] = true
+			told = append(told, f.Found)
 		}
 	}
-	return slices.DeleteFunc(list, func(f Finding) bool { return f.Mirror != "" && !f.OK && told[f.Found] })
+	// A mirror says in front of it what it was about to do.
+	again := func(f Finding) bool {
+		return slices.ContainsFunc(told, func(text string) bool { return f.Found == text || strings.HasSuffix(f.Found, ": "+text) })
+	}
+	return slices.DeleteFunc(list, func(f Finding) bool { return f.Mirror != "" && !f.OK && again(f) })
 }
 
 // checkDatabase looks at a database as such.
@@ -57,7 +64,7 @@ func (d *databases) checkDatabase(ctx context.Context, name string, patience tim
 	}
 	o, err := d.options(name)
 	if err != nil {
-		return []Finding{label(Finding{What: "ssh", Found: err.Error(), Hint: hintOf(err)})}
+		return []Finding{label(Finding{What: "settings", Found: err.Error(), Hint: hintOf(err)})}
 	}
 	if k.check == nil {
 		return nil
@@ -83,11 +90,43 @@ func (d *databases) checkMirror(ctx context.Context, name string, patience time.
 				return []source.Finding{{What: "open", Found: err.Error(), Hint: hintOf(err)}}
 			}
 			defer s.Close() //nolint:errcheck // what was found is told
-			return s.Check(ctx)
+			found := s.Check(ctx)
+			if role == "from" && allFound(found) {
+				found = append(found, missingKeys(ctx, s, &m)...)
+			}
+			return found
 		})...)
 		if notes := maskNotes(&m, role); notes != nil {
 			out = append(out, label(*notes))
 		}
+	}
+	return out
+}
+
+func allFound(list []source.Finding) bool {
+	return !slices.ContainsFunc(list, func(f source.Finding) bool { return !f.OK })
+}
+
+// missingKeys names columns of the key that the source does not have. What is not described (documents) may have them.
+func missingKeys(ctx context.Context, s mirror.Source, m *config.Mirror) []source.Finding {
+	info, err := s.Describe(ctx)
+	if err != nil || info.Columns == nil {
+		return nil
+	}
+	var names []string
+	for _, c := range info.Columns {
+		names = append(names, c.Path)
+	}
+	var out []source.Finding
+	for _, k := range m.Key {
+		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, k) }) {
+			continue
+		}
+		f := source.Finding{What: "key", Found: "there is no column " + k, Hint: "its columns are " + strings.Join(names, ", ")}
+		if near := name.Nearest(k, names); near != "" {
+			f.Hint = "did you mean " + near + "?"
+		}
+		out = append(out, f)
 	}
 	return out
 }

@@ -51,6 +51,7 @@ type mirrorMember struct {
 	cfg    config.Mirror
 	runner mirrorRunner
 	log    *slog.Logger
+	joined *joinedRuns
 	over   atomic.Pointer[state.Component] // once the runner has ended by itself
 
 	mu      sync.Mutex
@@ -63,6 +64,7 @@ type mirrorCounts struct {
 	rows     int64
 	runs     map[string]int64 // that have ended, by state
 	success  time.Time        // of the last that was one
+	last     warehouse.Run    // that has ended; a row of firth.runs may tell several
 	underWay map[string]bool  // by id
 }
 
@@ -76,6 +78,7 @@ func newMirrorFleet(cfg *config.Config, log *slog.Logger, kinds mirrorKinds, his
 		if err != nil {
 			m.over.Store(&state.Component{State: state.Failed, Error: err.Error(), Hint: "it runs on demand alone: firth sync " + name})
 		}
+		m.joined = newJoinedRuns(f.now, shortClocks(clocks.Copy, clocks.List, clocks.Get, f.now), func(r *warehouse.Run) { f.write(m, r) })
 		maker := &mirrorMaker{cfg: cfg, databases: f.databases, targets: f.targets, log: log, now: f.now, record: func(r *warehouse.Run) { f.record(m, r) }}
 		m.runner = mirror.NewRunner(maker.make(name), clocks)
 		f.members = append(f.members, m)
@@ -86,6 +89,11 @@ func newMirrorFleet(cfg *config.Config, log *slog.Logger, kinds mirrorKinds, his
 // record counts a run and hands it on.
 func (f *mirrorFleet) record(m *mirrorMember, r *warehouse.Run) {
 	m.count(r)
+	m.joined.record(r)
+}
+
+// write writes a row of firth.runs.
+func (f *mirrorFleet) write(m *mirrorMember, r *warehouse.Run) {
 	if f.history == nil {
 		return
 	}
@@ -110,6 +118,7 @@ func (m *mirrorMember) count(r *warehouse.Run) {
 	c.running = len(c.underWay)
 	c.rows += r.Rows
 	c.runs[r.State]++
+	c.last = *r
 	if r.State == warehouse.RunSuccess {
 		c.success = r.FinishedAt
 	}
@@ -141,6 +150,9 @@ func (f *mirrorFleet) Run(ctx context.Context) error {
 		})
 	}
 	err := group.Wait()
+	for _, m := range f.members {
+		m.joined.end()
+	}
 	return errors.Join(err, f.close())
 }
 

@@ -29,7 +29,11 @@ func (f *mirrorFleet) figures(history *runHistory) []mirrorFigures {
 	for _, m := range f.members {
 		c := m.counts()
 		one := mirrorFigures{Name: m.name, State: m.component().State, Running: c.running, Rows: c.rows, Runs: c.runs}
-		if run, ok := history.lastRun(mirrorKey(m.name)); ok {
+		run, ok := c.last, c.last.ID != ""
+		if !ok {
+			run, ok = history.lastRun(mirrorKey(m.name))
+		}
+		if ok {
 			end := run.FinishedAt
 			if end.IsZero() {
 				end = now

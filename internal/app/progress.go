@@ -67,6 +67,7 @@ func (s *progressShow) move(p progress) {
 // end removes the bar.
 func (s *progressShow) end() {
 	if s.bar != nil {
+		_ = s.bar.Exit() // or the turning wheel of a bar without an end goes on over the next one
 		_ = s.bar.Clear()
 		s.bar = nil
 	}

@@ -21,7 +21,7 @@ import (
 type runHistory struct {
 	log *slog.Logger
 	// told gets every run that has ended, once for each time it is recorded so; and one that goes on and has rows in, as a success:
-	// loads that follow closely are one run, and what was wrong before it is well.
+	// loads that follow closely are one run, and what was wrong before it is well. A run of a mirror that goes on is not told.
 	told func(warehouse.Run)
 
 	flushing sync.Mutex // held while entries are written, so that they are written in order
@@ -66,7 +66,8 @@ func (h *runHistory) RecordRun(_ context.Context, r *warehouse.Run) error {
 	h.mu.Unlock()
 	h.signal()
 	if told := copyRun(r); h.told != nil {
-		if told.State == warehouse.RunRunning && told.Rows > 0 {
+		// Rows that a mirror has read are not in its table before the run ends.
+		if told.State == warehouse.RunRunning && told.Rows > 0 && told.Kind != mirrorKind {
 			told.State = warehouse.RunSuccess
 		}
 		if told.State != warehouse.RunRunning {

@@ -204,8 +204,10 @@ func (o *SyncOptions) print(r *syncReport) error {
 			hints = m.Hint
 		}
 	}
-	if len(bad) > 1 || hints == "" {
-		hints = "the report above says what to do; firth check looks at databases and rights"
+	if o.Output != "json" && len(bad) == 1 && hints != "" {
+		hints = "" // the report above has it
+	} else if len(bad) > 1 || hints == "" {
+		hints = "the reports say what to do; firth check looks at databases and rights"
 	}
 	return errors.Join(err, hint(fmt.Errorf("%d of %d mirrors did not succeed: %s", len(bad), len(r.Mirrors), strings.Join(bad, ", ")), "%s", hints))
 }

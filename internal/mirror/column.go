@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"firth/internal/name"
 	"firth/internal/source"
 	"firth/internal/vector"
 	"firth/internal/warehouse"
@@ -144,10 +145,11 @@ func (m *Mirror) present(info *source.Info) error {
 		for _, s := range info.Columns {
 			have = append(have, s.Path)
 		}
-		return &source.Error{
-			Op: "read", Name: c.Name, Err: fmt.Errorf("there is no column %s", path), Changed: true,
-			Advice: "the source has " + strings.Join(have, ", ") + ": correct the mirror's columns, key or cursor",
+		advice := "correct the mirror's columns, key or cursor; firth check names those that the source has"
+		if near := name.Nearest(path, have); near != "" {
+			advice = "did you mean " + near + "? Correct the mirror's columns, key or cursor"
 		}
+		return &source.Error{Op: "read", Name: c.Name, Err: fmt.Errorf("there is no column %s", path), Changed: true, Advice: advice}
 	}
 	return nil
 }

@@ -246,7 +246,11 @@ func (r *Runner) advice(f *failure) string {
 	if f.hint == "" {
 		return text
 	}
-	return strings.TrimSuffix(f.hint, ".") + ". " + strings.ToUpper(text[:1]) + text[1:]
+	end := ". "
+	if strings.HasSuffix(f.hint, ";") { // a statement
+		end = " "
+	}
+	return strings.TrimSuffix(f.hint, ".") + end + strings.ToUpper(text[:1]) + text[1:]
 }
 
 // Next is when the next run is due, sooner after a failure; zero: none is.

@@ -6,7 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+
+	"firth/internal/source"
 )
 
 // Modes of TLS, named as PostgreSQL names them (libpq, sslmode).
@@ -60,6 +63,19 @@ func verifyChain(state tls.ConnectionState, roots *x509.CertPool) error {
 	}
 	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between})
 	return err
+}
+
+// CheckCA says what keeps a file from being the certificates of an authority, with what to do; nil: it is.
+func CheckCA(file string) error {
+	_, err := readCA(file)
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return &source.Error{Op: "read", Name: "the ca " + file, Err: path.Err, Advice: "correct ca: the path of a file that this user may read; a relative one is looked for below the folder that firth was started in"}
+	}
+	if err != nil {
+		return &source.Error{Op: "read", Name: "the ca " + file, Err: errors.New("it holds no certificate"), Advice: "ca names the authority's certificate in PEM, a text that begins with -----BEGIN CERTIFICATE-----"}
+	}
+	return nil
 }
 
 func readCA(file string) (*x509.CertPool, error) {

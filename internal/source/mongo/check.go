@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -21,7 +22,7 @@ func Check(ctx context.Context, url string, o source.Options) []source.Finding {
 	a, err := parseAddress(url)
 	var client *mongo.Client
 	if err == nil {
-		client, err = connect(a, o)
+		client, err = connect(a, o, patienceWithin(ctx))
 	}
 	if err != nil {
 		f.Found, f.Hint = a.hide(err.Error()), "for example mongodb://firth:...@host:27017/app"
@@ -29,6 +30,15 @@ func Check(ctx context.Context, url string, o source.Options) []source.Finding {
 	}
 	defer func() { _ = client.Disconnect(context.WithoutCancel(ctx)) }() // nothing is under way
 	return []source.Finding{a.hello(ctx, client.Database(a.database))}
+}
+
+// patienceWithin ends before the context does: then it is known why no server could be read from.
+func patienceWithin(ctx context.Context) time.Duration {
+	by, ok := ctx.Deadline()
+	if !ok {
+		return selectPatience
+	}
+	return min(selectPatience, max(time.Until(by)*2/3, 100*time.Millisecond))
 }
 
 // hello asks a server who it is.

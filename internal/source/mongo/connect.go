@@ -84,9 +84,10 @@ func (a address) hide(text string) string {
 	return text
 }
 
-// connect makes a client, which connects when it is first used.
-func connect(a address, o source.Options) (*mongo.Client, error) {
-	c := options.Client().SetServerSelectionTimeout(selectPatience).ApplyURI(a.url)
+// connect makes a client, which connects when it is first used. A server that may be read from is waited for with patience, unless the
+// URL says otherwise.
+func connect(a address, o source.Options, patience time.Duration) (*mongo.Client, error) {
+	c := options.Client().SetServerSelectionTimeout(patience).ApplyURI(a.url)
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("the URL: %w", err)
 	}

@@ -48,7 +48,7 @@ const (
 )
 
 // Open prepares the reading of spec.Collection in the database that the URL names. It connects when something is first asked for.
-func Open(_ context.Context, url string, spec source.Spec, o source.Options) (*Table, error) {
+func Open(ctx context.Context, url string, spec source.Spec, o source.Options) (*Table, error) {
 	a, err := parseAddress(url)
 	if err != nil {
 		return nil, &source.Error{Op: "connect", Name: o.Name, Err: err, Advice: "for example mongodb://firth:...@host:27017/app"}
@@ -62,7 +62,7 @@ func Open(_ context.Context, url string, spec source.Spec, o source.Options) (*T
 			Op: "read", Name: spec.Collection, Err: err, Advice: `Extended JSON writes a date as {"$date": "2026-01-31T00:00:00Z"} and an ObjectID as {"$oid": "..."}`,
 		}
 	}
-	client, err := connect(a, o)
+	client, err := connect(a, o, patienceWithin(ctx))
 	if err != nil {
 		return nil, &source.Error{Op: "connect", Name: o.Name, Err: errors.New(a.hide(err.Error())), Advice: "for example mongodb://firth:...@host:27017/app"}
 	}

@@ -66,7 +66,7 @@ func found(what string, err error) source.Finding {
 	f := source.Finding{What: what, Found: err.Error()}
 	var e *source.Error
 	if errors.As(err, &e) {
-		f.Hint = e.Advice
+		f.Found, f.Hint = e.Err.Error(), e.Advice
 	}
 	return f
 }

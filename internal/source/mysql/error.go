@@ -62,6 +62,13 @@ func isLost(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || slices.Contains([]uint16{errShutdown, errConnKilled}, number(err))
 }
 
+// said is an error of the server in its words alone: the number of it helps nobody who is told what to do.
+type said struct{ server *engine.MySQLError }
+
+func (e *said) Error() string { return e.server.Message }
+
+func (e *said) Unwrap() error { return e.server }
+
 // errLost stands for what the driver says of lost connections, which nobody understands.
 var errLost = errors.New("the connection was lost")
 
@@ -77,6 +84,9 @@ func (l login) fail(op, name string, err error) error {
 	e := &source.Error{Op: op, Name: name, Err: err}
 	if number(err) != 0 {
 		l.serverError(e)
+		if own, ok := e.Err.(*engine.MySQLError); ok && e.Advice != "" { //nolint:errorlint // one that is wrapped says more
+			e.Err = &said{own}
+		}
 	} else {
 		l.networkError(e)
 	}
@@ -152,7 +162,7 @@ func (l login) networkError(e *source.Error) {
 		e.Err = fmt.Errorf("%w: %w", errLost, err)
 		e.Retry, e.Advice = true, "see that the server runs on "+l.place()+" and keeps connections open; it is read again"
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, io.EOF), errors.As(err, &network):
-		e.Retry, e.Advice = true, "see that the server runs and listens on "+l.place()+" (bind-address); it is tried again"
+		e.Retry, e.Advice = true, "see that the server runs and listens on "+l.place()+" (bind-address)"
 	}
 }
 
@@ -176,8 +186,7 @@ func (l login) loginHint(err error) string {
 	case errMustChange, errPasswordExpired:
 		return "ALTER USER " + a + " IDENTIFIED BY '<password>' PASSWORD EXPIRE NEVER"
 	}
-	return "mend user or password in the url, or set the password: ALTER USER " + a + " IDENTIFIED BY '<password>'; where there is no such user: CREATE USER " + a +
-		" IDENTIFIED BY '<password>'; where the server takes TLS alone, add ?tls=true to the url"
+	return "correct user and password in the url (?tls=true where the server takes TLS alone), or run CREATE USER, or ALTER USER, " + a + " IDENTIFIED BY '<password>'"
 }
 
 var (

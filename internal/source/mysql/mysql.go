@@ -104,7 +104,7 @@ func (t *Table) Begin(ctx context.Context) error {
 		r.free <- s
 	}
 	if t.snapshots > 1 {
-		t.log.InfoContext(ctx, "several connections read, each with a snapshot of its own moment", "database", t.login.name, "connections", t.snapshots)
+		t.log.DebugContext(ctx, "several connections read, each with a snapshot of its own moment", "database", t.login.name, "connections", t.snapshots)
 	}
 	t.reading, t.described = r, nil
 	return nil

@@ -32,6 +32,16 @@ type advised struct {
 
 func (e *advised) Unwrap() error { return e.error }
 
+// said is an error of the server in its own words alone: with advice beside it nobody needs to know at which step it came.
+type said struct {
+	error
+	text string
+}
+
+func (e *said) Error() string { return e.text }
+
+func (e *said) Unwrap() error { return e.error }
+
 // changed is that what is read is not what was described.
 type changed struct{ how string }
 
@@ -48,14 +58,17 @@ func (t *Table) what() string {
 // fail wraps an error with what mends it. One that is wrapped already, and the end of the caller's own context, stay as they are.
 func (t *Table) fail(op string, err error) error {
 	var known *source.Error
-	if err == nil || errors.As(err, &known) {
+	var connecting *pgconn.ConnectError
+	if errors.As(err, &known) && errors.As(err, &connecting) {
+		return known // the tunnel's
+	}
+	if err == nil || known != nil {
 		return err
 	}
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s %s: %w", op, t.what(), err)
 	}
 	out := &source.Error{Op: op, Name: t.what(), Err: err}
-	var connecting *pgconn.ConnectError
 	if errors.As(err, &connecting) {
 		// Its own text names user, host and database, and every address that was tried; the cause alone is enough.
 		out.Op, out.Err = "connect", cause(connecting)
@@ -70,6 +83,9 @@ func (t *Table) fail(op string, err error) error {
 		out.Changed, out.Retry, out.Advice = true, true, "it is described anew at the next try"
 	case errors.As(err, &pg):
 		out.Advice, out.Retry, out.Changed = t.diagnose(pg)
+		if out.Advice != "" && pg.Message != "" {
+			out.Err = &said{error: out.Err, text: pg.Message}
+		}
 	default:
 		out.Advice, out.Retry = t.diagnoseNetwork(err)
 	}
@@ -231,7 +247,7 @@ func (t *Table) diagnoseNetwork(err error) (hint string, retry bool) {
 	case strings.Contains(err.Error(), "server refused TLS connection"):
 		return "the server speaks no TLS: turn it on (ssl = on in postgresql.conf), or put sslmode=disable into the url where nobody listens between", false
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("nothing listens at %s: start the server, or correct host and port in the url; it is tried again", at), true
+		return fmt.Sprintf("nothing listens at %s: start the server, or correct host and port in the url", at), true
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Sprintf("there is no answer from %s: look at firewalls and allowed addresses between; it is tried again", at), true
 	case errors.Is(err, errCut), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET),

@@ -95,7 +95,7 @@ func finding(what, found string, err error) source.Finding {
 	}
 	f := source.Finding{What: what, Found: err.Error()}
 	if e := (*source.Error)(nil); errors.As(err, &e) {
-		f.Hint = e.Advice
+		f.Found, f.Hint = e.Err.Error(), e.Advice
 	}
 	return f
 }

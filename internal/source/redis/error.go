@@ -22,12 +22,12 @@ func (t *Table) fail(op string, err error) error {
 	text := err.Error()
 	var network net.Error
 	switch {
-	case code(text) != "" && !ended(err): // EOF looks like a code, too
-		e.Advice, e.Retry = t.advice(text)
 	case strings.Contains(text, handshake) && (errors.Is(err, context.DeadlineExceeded) || ended(err)),
 		strings.Contains(text, "tls: first record does not look like a TLS handshake"):
 		e.Err = errors.New("it does not answer to TLS")
 		e.Advice = "the server speaks without TLS there: write redis:// in place of rediss://, or name its TLS port"
+	case code(text) != "" && !ended(err) && !strings.HasPrefix(text, handshake): // EOF looks like a code, too
+		e.Advice, e.Retry = t.advice(text)
 	case strings.Contains(text, "certificate") || strings.Contains(text, "x509"):
 		e.Advice = "name the file of the authority that issued the server's certificate: ca"
 	case ended(err):

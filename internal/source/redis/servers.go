@@ -88,6 +88,10 @@ func (t *Table) dialer(config *tls.Config, patience time.Duration) func(context.
 		return direct
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		patience := patience
+		if by, ok := ctx.Deadline(); ok { // ends before the context does: then it is known where it stood still
+			patience = min(patience, time.Until(by)*2/3)
+		}
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		plain, err := direct(ctx, network, address)
