@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"firth/internal/source"
 	"firth/internal/vector"
@@ -85,10 +84,9 @@ func (m *Mirror) copy(ctx context.Context, r *run) error {
 			r.notice("%v: the copy began anew", err)
 			remake = true
 		case canRetry(err):
-			if werr := m.o.Wait(ctx, time.Second<<(2*(try-1))); werr != nil {
+			if !r.pause(ctx, try, err) {
 				return err
 			}
-			r.notice("tried again after: %v", err)
 			remake = false
 		default:
 			return err
