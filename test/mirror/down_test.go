@@ -60,7 +60,8 @@ func fails(t *testing.T, s *rig.Server, name string) {
 // has is the version that all rows of a table have.
 func has(db *sql.DB, s *rig.Server, table string, version int) error {
 	query := "SELECT CASE WHEN min(v) = max(v) AND count(*) > 0 THEN max(v) ELSE -1 END FROM " + table
-	n, err := 0, error(nil)
+	var n int
+	var err error
 	if db != nil {
 		err = db.QueryRow(query).Scan(&n)
 	} else {

@@ -192,7 +192,7 @@ func (o *execOrigin) change(v int64) {
 // save puts whole files in the place of those there are, so that a program that runs prints one state.
 func (o *execOrigin) save() {
 	o.t.Helper()
-	for name, rows := range map[string][]row{"things": o.model.things(), "log": o.lines} {
+	for name, rows := range map[string][]row{"things": o.things(), "log": o.lines} {
 		var text strings.Builder
 		for _, r := range rows {
 			if err := json.NewEncoder(&text).Encode(r); err != nil {
