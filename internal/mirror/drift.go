@@ -76,11 +76,17 @@ func (d *drift) settle(want []desired) ([]column, error) {
 
 // was is the table's column of a path; nil: it has none, or under a name that the settings no longer want.
 func (d *drift) was(path, as string) *vector.Column {
-	i := slices.IndexFunc(d.prior, func(c vector.Column) bool { return c.Path == path })
-	if i < 0 || as != "" && !strings.EqualFold(as, d.prior[i].Name) {
+	at := -1
+	for i, c := range d.prior {
+		// One that is no longer filled may stand beside it, under another name.
+		if c.Path == path && (as == "" || strings.EqualFold(as, c.Name)) && (at < 0 || d.prior[at].Source == "") {
+			at = i
+		}
+	}
+	if at < 0 {
 		return nil
 	}
-	return &d.prior[i]
+	return &d.prior[at]
 }
 
 // retype is the type that a column is staged in which the table has already.

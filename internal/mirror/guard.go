@@ -44,8 +44,23 @@ func (c *copying) sameKeys(done *warehouse.Published, key []string) {
 	}
 }
 
+// ownName fails where the table has a name that belongs to another mirror's rejects, or to the bookkeeping.
+func (c *Config) ownName() error {
+	name := strings.ToLower(c.Table.Table)
+	if !strings.HasSuffix(name, warehouse.RejectsSuffix) && !strings.HasPrefix(name, "_firth_") {
+		return nil
+	}
+	return &source.Error{
+		Op: "write", Name: c.Name, Err: fmt.Errorf("the table cannot be called %s", c.Table.Table),
+		Advice: "names that end with " + warehouse.RejectsSuffix + " are those of tables of rejected values, and _firth_ begins those of Firth itself: choose another table: in into",
+	}
+}
+
 // maskable fails where a mask would make rows the same that are not, or where what it hides would be remembered as a position.
 func (c *Config) maskable(key []string) error {
+	if err := c.ownName(); err != nil {
+		return err
+	}
 	if c.Cursor != "" && c.Mode != ModeReplace && c.hidden(c.Cursor, "") {
 		return &source.Error{
 			Op: "read", Name: c.Name, Err: fmt.Errorf("the cursor %s is left out or masked", c.Cursor),
@@ -71,6 +86,9 @@ func (c *Config) maskable(key []string) error {
 
 // plainID fails where the id of a list or get is to be hidden: it is what the two go by.
 func (c *Config) plainID(path string) error {
+	if err := c.ownName(); err != nil {
+		return err
+	}
 	if !c.hidden(path, "") {
 		return nil
 	}
