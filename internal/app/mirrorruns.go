@@ -76,6 +76,12 @@ func (j *joinedRuns) record(r *warehouse.Run) {
 func (j *joinedRuns) began(open *joinedRun, r *warehouse.Run) {
 	switch {
 	case open == nil:
+	case open.pending == r.ID && open.row.State != warehouse.RunFailure: // the row shows that it goes on
+		row := open.row
+		row.State, row.FinishedAt, row.Rows = warehouse.RunRunning, time.Time{}, row.Rows+r.Rows
+		j.write(&row)
+		open.dirty = true
+		return
 	case open.pending == r.ID: // it goes on: it gets a row of its own
 		if open.dirty {
 			j.flush(open)

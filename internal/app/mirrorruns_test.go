@@ -112,3 +112,15 @@ func TestRunsOfSlowClocksAreApartButFailuresAreNot(t *testing.T) {
 		t.Errorf("rows: %q, want %q", got, want)
 	}
 }
+
+func TestRunsThatTakeLongerThanTheirClockAreOne(t *testing.T) {
+	b := newRunBook(true)
+	for range 10 {
+		b.run("m", warehouse.RunSuccess, "", 12*time.Second, 0)
+	}
+	b.run("m", warehouse.RunFailure, "down", 12*time.Second, 0)
+	want := []string{"m success 100 [10 runs]", "m failure 10 []"}
+	if got := b.told(t); !slices.Equal(got, want) {
+		t.Errorf("rows: %q, want %q", got, want)
+	}
+}

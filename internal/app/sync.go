@@ -70,7 +70,7 @@ func Sync(ctx context.Context, o SyncOptions) error {
 	if err != nil {
 		return explain(err)
 	}
-	return o.print(report)
+	return o.print(cfg, report)
 }
 
 // chosen are the mirrors that are asked for.
@@ -182,14 +182,27 @@ func (r *syncReport) add(m *mirror.Report) {
 	}
 }
 
+// whereRejects says where the values are that did not fit; empty: all did, or they were not written.
+func whereRejects(cfg *config.Config, r *mirror.Report) string {
+	m, ok := cfg.Mirrors[r.Name]
+	if !ok || r.Rejects == 0 || r.DryRun || r.State == warehouse.RunFailure {
+		return ""
+	}
+	statement := "SELECT * FROM " + m.Into.Schema + "." + mirrorTable(cfg, &m) + "__rejects"
+	if m.Into.Warehouse == config.Local {
+		return fmt.Sprintf("  see which: firth query %q\n", statement)
+	}
+	return "  see which, in " + m.Into.Warehouse + ": " + statement + "\n"
+}
+
 // print writes the reports, and returns an error where a mirror failed or was done in part.
-func (o *SyncOptions) print(r *syncReport) error {
+func (o *SyncOptions) print(cfg *config.Config, r *syncReport) error {
 	var err error
 	if o.Output == "json" {
 		err = json.NewEncoder(o.Stdout).Encode(r)
 	} else {
 		for _, m := range r.Mirrors {
-			_, werr := io.WriteString(o.Stdout, m.Text())
+			_, werr := io.WriteString(o.Stdout, m.Text()+whereRejects(cfg, m))
 			err = errors.Join(err, werr)
 		}
 	}
