@@ -344,7 +344,7 @@ func TestKillsOfEveryMode(t *testing.T) {
 	slices.SortFunc(m.cells, func(a, b *cell) int { return strings.Compare(a.name, b.name) })
 	random.Shuffle(len(m.cells), func(i, j int) { m.cells[i], m.cells[j] = m.cells[j], m.cells[i] })
 	known := map[*cell]bool{}
-	for round := range rounds(10) {
+	for round := range rounds(6) {
 		c := m.cells[round%len(m.cells)]
 		var before []row
 		if !known[c] && random.IntN(3) > 0 {
