@@ -108,6 +108,12 @@ func TestHistoryOfAllKinds(t *testing.T) {
 	})
 }
 
+// rename gives a table of the warehouse another name, as a user would.
+func (p *pond) rename(from, to string) {
+	p.t.Helper()
+	p.do("ALTER TABLE copied." + from + " RENAME TO " + map[bool]string{true: "copied."}[p.name == "mariadb"] + to)
+}
+
 // TestNamesInTheWay: tables of users and of other mirrors stay whole.
 func TestNamesInTheWay(t *testing.T) {
 	ponds(t, func(t *testing.T, p *pond) {
@@ -122,6 +128,15 @@ func TestNamesInTheWay(t *testing.T) {
 			t.Errorf("two mirrors write one table:\n%s", rep.Text())
 		}
 		p.count(3)
+		p.table = warehouse.MirrorTable{Name: "keep", Schema: "copied", Table: "mine__rejected"}
+		p.good(c)
+		p.rename("mine__rejected", "mine__rejects") // as if a user had made it
+		for _, c := range []mirror.Config{{Mode: mirror.ModeReplace}, {Mode: mirror.ModeUpsert}} {
+			p.table = warehouse.MirrorTable{Name: "mine", Schema: "copied", Table: "mine"}
+			p.bad(c, "somebody else's")
+		}
+		p.table.Table = "mine__rejects"
+		p.count(4)
 		for _, name := range []string{"shared__rejects", "_firth_ids_shared", "Shared__Rejects"} {
 			p.table = warehouse.MirrorTable{Name: "three", Schema: "copied", Table: name}
 			p.bad(c, "cannot be called", "choose another table")

@@ -45,6 +45,7 @@ type basin struct {
 	quote  string
 	text   func(t vector.Type, column string) string
 	read   func(query string) [][]*string
+	do     func(statement string)
 }
 
 // basins are the three targets, each fresh.
@@ -59,7 +60,8 @@ func duckBasin(t *testing.T) *basin {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	return &basin{name: "duckdb", target: mirror.Adapt(db.Mirrors()), quote: `"`, text: duckText, read: func(q string) [][]*string { return readAll(t, db.SQL(), q) }}
+	return &basin{name: "duckdb", target: mirror.Adapt(db.Mirrors()), quote: `"`, text: duckText, read: func(q string) [][]*string { return readAll(t, db.SQL(), q) },
+		do: func(q string) { execute(t, db.SQL(), q) }}
 }
 
 func postgresBasin(t *testing.T) *basin {
@@ -76,7 +78,8 @@ func postgresBasin(t *testing.T) *basin {
 			t.Fatal(err)
 		}
 	}
-	return &basin{name: "postgres", target: mirror.Adapt(m), pg: true, quote: `"`, text: postgresText, read: func(q string) [][]*string { return readPostgres(t, conn, q) }}
+	return &basin{name: "postgres", target: mirror.Adapt(m), pg: true, quote: `"`, text: postgresText, read: func(q string) [][]*string { return readPostgres(t, conn, q) },
+		do: func(q string) { readPostgres(t, conn, q) }}
 }
 
 func mariaBasin(t *testing.T) *basin {
@@ -88,7 +91,8 @@ func mariaBasin(t *testing.T) *basin {
 	}
 	t.Cleanup(func() { _ = mirrors.Close() })
 	db := m.Open("mysql")
-	return &basin{name: "mariadb", target: mirror.Adapt(mirrors), quote: "`", text: mariaText, read: func(q string) [][]*string { return readAll(t, db, q) }}
+	return &basin{name: "mariadb", target: mirror.Adapt(mirrors), quote: "`", text: mariaText, read: func(q string) [][]*string { return readAll(t, db, q) },
+		do: func(q string) { execute(t, db, q) }}
 }
 
 // mirror makes one of a grid.

@@ -65,6 +65,13 @@ func readAll(t *testing.T, db *sql.DB, query string) (out [][]*string) {
 	return out
 }
 
+func execute(t *testing.T, db *sql.DB, statement string) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
 // Spans are printed as months, days and microseconds by all.
 func duckText(t vector.Type, c string) string {
 	switch t.Kind {

@@ -93,6 +93,9 @@ func (w *publishing) rejects(ctx context.Context) error {
 	}
 	m := &merging{publishing: w}
 	if f.exists {
+		if err := warehouse.OwnRejects(w.t.Name, name, f.has); err != nil {
+			return err
+		}
 		condition, err := w.settled(ctx)
 		if err != nil {
 			return err

@@ -122,6 +122,9 @@ func (p *publishing) run(ctx context.Context) (err error) {
 	}
 	rejects := qualified(p.table.Schema, rejectsName(p.table))
 	listed, err := exists(ctx, p.session, p.table.Schema, rejectsName(p.table))
+	if err == nil {
+		err = p.ownRejects(ctx, listed)
+	}
 	if err == nil && !listed && len(p.p.Rejects) > 0 {
 		listed, err = true, p.rejectsTable(ctx, rejects)
 	}

@@ -200,6 +200,9 @@ func (p *publishing) replaceRejects(ctx context.Context, w *pending, move func(f
 	if err != nil || !listed && len(p.p.Rejects) == 0 {
 		return err
 	}
+	if err := p.ownRejects(ctx, listed); err != nil {
+		return err
+	}
 	fresh, old := short("_firth_new_", p.table.Table, warehouse.RejectsSuffix), short("_firth_old_", p.table.Table, warehouse.RejectsSuffix)
 	w.Undo = append(w.Undo, fresh)
 	if err := dropAll(ctx, p.session, w.Schema, []string{fresh}); err != nil {

@@ -205,6 +205,18 @@ func (p *publishing) index(ctx context.Context, table string) error {
 	return nil
 }
 
+// ownRejects fails where there is a table of the rejects' name that is none.
+func (p *publishing) ownRejects(ctx context.Context, there bool) error {
+	if !there {
+		return nil
+	}
+	have, err := physicals(ctx, p.session, p.table.Schema, rejectsName(p.table))
+	if err != nil {
+		return err
+	}
+	return warehouse.OwnRejects(p.table.Name, rejectsName(p.table), func(column string) bool { return have[column] != "" })
+}
+
 // rejectsTable makes the table of rejects where it is missing.
 func (p *publishing) rejectsTable(ctx context.Context, name string) error {
 	collation := p.m.db.server.collation

@@ -66,6 +66,8 @@ func (w *publishing) rejects(ctx context.Context) error {
 		if err := w.exec(ctx, createMirror(w.t.Schema, name, warehouse.RejectColumns())); err != nil {
 			return err
 		}
+	} else if err := warehouse.OwnRejects(w.t.Name, name, f.has); err != nil {
+		return err
 	} else if condition, err := w.settled(ctx); err != nil {
 		return err
 	} else if condition != "" {
