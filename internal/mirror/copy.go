@@ -123,6 +123,9 @@ func (m *Mirror) attempt(ctx context.Context, r *run, remake, complete bool) (er
 	if err := c.recall(ctx); err != nil {
 		return err
 	}
+	if err := c.checkFirst(ctx); err != nil {
+		return err
+	}
 	if err = c.src.Begin(ctx); err != nil {
 		return err
 	}
@@ -139,6 +142,20 @@ func (m *Mirror) attempt(ctx context.Context, r *run, remake, complete bool) (er
 		return err
 	}
 	return c.finish(ctx)
+}
+
+// checkFirst looks for what is wrong before the first rows of a table are copied: a name under exclude that is written wrongly would let a column
+// leave the source that was never to. Later on a column that is gone is a matter of drift.
+func (c *copying) checkFirst(ctx context.Context) error {
+	if c.prior.Columns != nil || c.info.Columns == nil {
+		return nil
+	}
+	for _, f := range c.src.Check(ctx) {
+		if !f.OK {
+			return &source.Error{Op: "check", Name: f.What, Err: errors.New(f.Found), Advice: f.Hint}
+		}
+	}
+	return ctx.Err()
 }
 
 // recall reads what the warehouse has of the mirror.
