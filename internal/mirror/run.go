@@ -94,7 +94,9 @@ func (m *Mirror) do(ctx context.Context, part string, o RunOptions, progress fun
 	}
 	if err != nil {
 		rep.State, rep.Error, rep.Hint = warehouse.RunFailure, err.Error(), HintOf(err)
-		rep.Notices = slices.DeleteFunc(rep.Notices, func(n string) bool { return strings.HasSuffix(n, "after: "+rep.Error) || strings.HasPrefix(n, rep.Error+": the copy") })
+		rep.Notices = slices.DeleteFunc(rep.Notices, func(n string) bool {
+			return strings.HasSuffix(n, "after: "+rep.Error) || strings.HasPrefix(n, rep.Error+": the copy")
+		})
 	}
 	r.write(rep.State, rep)
 	r.tell(true)
