@@ -1,3 +1,4 @@
+// Package odd_test carries odd values and odd tables from every kind of source into every kind of target, by the engine itself.
 package odd_test
 
 import (

@@ -43,6 +43,7 @@ func stand(ctx context.Context, command string, args []string) error {
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
 	f.StringVar(&o.Config, "c", "", "")
 	f.StringVar(&o.LogFormat, "log", "text", "")
+	f.StringVar(&o.Base, "base", "", "")
 	f.Func("roles", "", func(s string) error { o.Roles = strings.Split(s, ","); return nil })
 	if err := f.Parse(args); err != nil {
 		return err
