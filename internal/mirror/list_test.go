@@ -14,7 +14,7 @@ import (
 func TestListAndGet(t *testing.T) {
 	k, target := newKept(`1`, `2`, `3`), newIDTarget()
 	k.docs = map[string][]string{"1": {`{"calls": 5, "plan": "free"}`}, "2": {`{"calls": 7}`, `{"calls": 8}`}, "9": {`{"calls": 1}`}}
-	m := pairOf(Config{}, k, k, target, newClock())
+	m := pairOf(Config{Concurrency: 1}, k, k, target, newClock())
 	r := m.wants(t, RunOptions{}, warehouse.RunSuccess)
 	wantRows(t, target, map[string][]string{"1": {"calls=5 plan=free"}, "2": {"calls=7", "calls=8"}})
 	if r.Rows != 6 || target.columns[0].Name != "id" || target.columns[0].Type.Kind != vector.Int {

@@ -227,28 +227,29 @@ func (p *pass) again(ctx context.Context, b *source.Batch, hashes []uint64, queu
 
 // append adds the rows from lo on to the chunk that is being filled, and hands it on when it is full.
 func (p *pass) append(ctx context.Context, b *source.Batch, hashes []uint64, lo int, queue chan<- item) error {
-	for {
+	for o := &p.c.m.o; lo < len(hashes); {
 		if p.acc == nil {
 			p.acc = p.in.chunk()
 		}
-		ok, err := p.in.append(p.acc, b, lo, len(hashes))
+		hi := min(len(hashes), lo+max(1, o.chunkRows-p.acc.Rows))
+		ok, err := p.in.append(p.acc, b, lo, hi)
 		if err != nil {
 			return err
 		}
 		if ok {
-			break
+			for _, h := range hashes[lo:hi] {
+				p.seen.add(h)
+			}
+			lo = hi
+			if p.acc.Rows < o.chunkRows && p.acc.Size()+p.in.childBytes() < o.chunkBytes {
+				continue
+			}
 		}
 		if err := p.hand(ctx, queue, false); err != nil {
 			return err
 		}
 	}
-	for _, h := range hashes[lo:] {
-		p.seen.add(h)
-	}
-	if o := &p.c.m.o; p.acc.Rows < o.chunkRows && p.acc.Size()+p.in.childBytes() < o.chunkBytes {
-		return nil
-	}
-	return p.hand(ctx, queue, false)
+	return nil
 }
 
 // hand puts the chunk into the queue: when it is staged, all rows that were seen are.

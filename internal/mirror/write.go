@@ -50,9 +50,10 @@ type writer struct {
 }
 
 const (
-	// chunkRows and chunkBytes are when a chunk is handed on.
+	// chunkRows and chunkBytes are when a chunk is handed on. So many rows are a part of what an engine of columns compresses at once, which
+	// spares it putting pieces together.
 	chunkRows  = 4096
-	chunkBytes = 1 << 20
+	chunkBytes = 4 << 20
 	// lazyBytes is how much waits in memory before a stage is made: a run that finds nothing new makes none.
 	lazyBytes = 4 << 20
 	// maxRejects is how many bytes of rejects are kept to be listed.

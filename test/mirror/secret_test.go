@@ -113,7 +113,11 @@ func fillSecrets(t *testing.T, source, lines string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	var b strings.Builder
 	b.WriteString("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, mail TEXT, phone TEXT, card TEXT, password TEXT, age INTEGER); BEGIN;")
 	var out strings.Builder

@@ -40,7 +40,7 @@ func (a *answer) turn(ctx context.Context) error {
 	}
 	a.seen[a.next] = true
 	a.pages++
-	response, err := a.t.ask(ctx, http.MethodGet, a.next, nil)
+	response, err := a.t.ask(ctx, http.MethodGet, a.next, nil) //nolint:bodyclose // Next or Close closes it
 	if err != nil {
 		return err
 	}

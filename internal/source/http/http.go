@@ -146,7 +146,7 @@ func (t *Table) Get(ctx context.Context, ids []vector.Value) (source.Rows, error
 	if len(ids) == 0 {
 		return a, nil
 	}
-	response, err := t.ask(ctx, http.MethodPost, t.base.String(), body)
+	response, err := t.ask(ctx, http.MethodPost, t.base.String(), body) //nolint:bodyclose // Next or Close closes it
 	if err != nil {
 		return nil, err
 	}

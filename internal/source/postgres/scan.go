@@ -18,7 +18,7 @@ import (
 // A batch ends with the first row that reaches one of these.
 const (
 	batchRows  = 2048
-	batchBytes = 512 << 10
+	batchBytes = 1 << 20
 )
 
 // Scan reads a range. It is one COPY; the rows come while it is read.
