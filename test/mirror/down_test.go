@@ -185,7 +185,13 @@ mirrors:
 		disk *server.Disk
 		db   *sql.DB
 	}{"into_pg": {pgDisk, open(t, "pgx", pg.URL(role, secret, small))}, "into_maria": {mariaDisk, maria.Open("")}} {
-		sync := func() error { _, err := s.Run("sync", name); return err }
+		sync := func() error {
+			out, err := s.Run("sync", name)
+			if err != nil {
+				err = fmt.Errorf("%w\n%s", err, out)
+			}
+			return err
+		}
 		if err := sync(); err != nil {
 			t.Fatalf("with room: %v", err)
 		}

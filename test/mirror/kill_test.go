@@ -206,8 +206,15 @@ func (m *matrix) equal(c *cell) {
 
 func (m *matrix) sync(c *cell) {
 	m.t.Helper()
-	if out, err := m.s.Run("sync", c.name); err != nil {
-		m.t.Fatalf("%v\n%s", err, out)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		out, err := m.s.Run("sync", c.name)
+		if err == nil {
+			return
+		}
+		// What a killed command had asked the server to do may go on for a moment.
+		if !strings.Contains(out, "is under way") || time.Now().After(deadline) {
+			m.t.Fatalf("%v\n%s", err, out)
+		}
 	}
 }
 
