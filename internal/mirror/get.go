@@ -19,6 +19,7 @@ type getState struct {
 	Plan     json.RawMessage `json:"plan,omitempty"`   // of documents
 	After    vector.Value    `json:"after,omitzero"`   // the id behind which the next run begins
 	Failed   []vector.Value  `json:"failed,omitempty"` // ids that the next run asks for first
+	Found    int64           `json:"found,omitempty"`  // ids that had rows in the last run
 }
 
 const (

@@ -251,3 +251,34 @@ func TestDriftOfAGet(t *testing.T) {
 		}
 	}
 }
+
+// TestGetThatFindsNothingAtAll: the ids are listed as before, and the other database has nothing for any of them any more.
+func TestGetThatFindsNothingAtAll(t *testing.T) {
+	for _, missing := range []string{MissingNone, MissingNull, MissingZero} {
+		k, target := newKept(`1`, `2`, `3`), newIDTarget()
+		full := map[string][]string{"1": {`{"calls": 5}`}, "2": {`{"calls": 7}`}}
+		k.docs = full
+		m := pairOf(Config{Missing: missing}, k, k, target, newClock())
+		m.wants(t, RunOptions{}, warehouse.RunSuccess)
+		before := len(target.rows)
+		k.docs = map[string][]string{}
+		for range 2 { // it does not become right by being tried again
+			r := m.wants(t, RunOptions{}, warehouse.RunFailure)
+			if !strings.Contains(r.Error, "nothing for any of 3 ids") || !strings.Contains(r.Hint, "max_delete") {
+				t.Errorf("%s: %s; %s", missing, r.Error, r.Hint)
+			}
+			if len(target.rows) != before || len(target.rows["1"]) != 1 || !strings.Contains(target.rows["1"][0], "calls=5") {
+				t.Errorf("%s: the rows are %v", missing, target.rows)
+			}
+		}
+		// One id that is found again, or somebody who says that it is right.
+		k.docs = map[string][]string{"2": {`{"calls": 8}`}}
+		m.wants(t, RunOptions{}, warehouse.RunSuccess)
+		k.docs = map[string][]string{}
+		all := pairOf(Config{Missing: missing, MaxDelete: 1}, k, k, target, newClock())
+		all.wants(t, RunOptions{}, warehouse.RunSuccess)
+		if len(target.rows["2"]) > 0 && strings.Contains(target.rows["2"][0], "calls=8") {
+			t.Errorf("%s: with max_delete: 100%% the row is %v", missing, target.rows["2"])
+		}
+	}
+}

@@ -27,6 +27,7 @@ type getWriter struct {
 	settled map[string]bool // ids that come first in a run, and have been answered
 	failed  []vector.Value
 	missing int64
+	found   int64 // ids that had rows
 
 	rejects  []warehouse.MirrorReject
 	listed   int
@@ -59,10 +60,16 @@ func (w *getWriter) take(ctx context.Context, r *result) error {
 	if err := w.answer(ctx, r); err != nil {
 		return err
 	}
-	if w.asked.Len() >= sliceIDs || w.dirty && w.g.m.o.Now().Sub(w.began) >= sliceEvery {
+	if w.asked.Len() >= sliceIDs || w.dirty && w.g.m.o.Now().Sub(w.began) >= sliceEvery && !w.lostAll() {
 		return w.publish(ctx)
 	}
 	return nil
+}
+
+// lostAll reports whether the source has nothing for any id so far, and had for some in the run before: more often than not it is the wrong
+// database, or one that is being filled anew. Rows must not go, or become NULL, for that.
+func (w *getWriter) lostAll() bool {
+	return w.found == 0 && w.g.last.Found > 0 && w.asked.Len() > 1 && len(w.g.o.IDs) == 0 && w.g.cfg.MaxDelete < 1
 }
 
 // answer notes what became of each id.
@@ -79,6 +86,8 @@ func (w *getWriter) answer(ctx context.Context, r *result) error {
 			appendIDValue(w.asked, id)
 			if r.rows[i] == 0 {
 				none = append(none, id)
+			} else {
+				w.found++
 			}
 		}
 		if w.g.order.asked[r.text[i]] {
@@ -257,6 +266,13 @@ func (w *getWriter) publish(ctx context.Context) error {
 	if !w.dirty || w.g.o.DryRun {
 		return nil
 	}
+	if w.lostAll() {
+		return &source.Error{
+			Op: "get", Name: w.g.cfg.Name,
+			Err:    fmt.Errorf("the source has nothing for any of %d ids, and had for %d in the run before: nothing was written", w.asked.Len(), w.g.last.Found),
+			Advice: "look whether get reads the right keys of the right database; where it does, set max_delete: 100% at this mirror",
+		}
+	}
 	if err := w.flush(ctx); err != nil {
 		return err
 	}
@@ -284,7 +300,10 @@ func (w *getWriter) publish(ctx context.Context) error {
 // state is what the next run has to know.
 func (w *getWriter) state() (json.RawMessage, error) {
 	g := w.g
-	next := getState{Settings: g.settings, Plan: g.rows.plan(), After: w.after, Failed: w.failed}
+	next := getState{Settings: g.settings, Plan: g.rows.plan(), After: w.after, Failed: w.failed, Found: w.found}
+	if len(g.o.IDs) > 0 {
+		next.Found = g.last.Found
+	}
 	for _, id := range g.last.Failed {
 		if text := valueText(id); !w.settled[text] && len(next.Failed) < maxRetry {
 			next.Failed = append(next.Failed[:len(next.Failed):len(next.Failed)], id)
