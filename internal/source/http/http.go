@@ -69,13 +69,16 @@ func Open(_ context.Context, _ string, spec source.Spec, o source.Options) (*Tab
 	return t, nil
 }
 
+// errElsewhere is a redirect that is not followed.
+var errElsewhere = errors.New("it redirects to another place")
+
 // sameHost follows redirects, at most ten, that stay at the same place: headers of the configuration may hold a secret that is meant for it alone.
 func sameHost(r *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) >= 10:
 		return errors.New("it redirects again and again")
 	case r.URL.Host != via[0].URL.Host || via[0].URL.Scheme == "https" && r.URL.Scheme != "https":
-		return fmt.Errorf("it redirects to another place, %s", r.URL.Host)
+		return fmt.Errorf("%w, %s", errElsewhere, r.URL.Host)
 	}
 	return nil
 }
@@ -185,8 +188,13 @@ func (t *Table) ask(ctx context.Context, method, address string, body []byte) (*
 		}
 		e := t.fail(err, "look whether the service runs and can be reached from here: curl "+t.place())
 		var certificate *tls.CertificateVerificationError
-		if e.Retry = !errors.As(err, &certificate); !e.Retry {
-			e.Advice = "name the file of its certificate authority in ca"
+		switch {
+		case errors.As(err, &certificate):
+			e.Advice = "have its certificate authority trusted by this system"
+		case errors.Is(err, errElsewhere):
+			e.Advice = "write the address that it redirects to into url, where that is meant: headers are sent there, too"
+		default:
+			e.Retry = true
 		}
 		return nil, e
 	}

@@ -186,7 +186,7 @@ func TestRefused(t *testing.T) {
 		{"/prose", "no JSON", "one JSON object a line", true},
 		{"/circle", "circle", "", false},
 		{"/leads-away", "another place", "headers", false},
-		{"/redirect", "another place", "", true},
+		{"/redirect", "another place", "write the address", false},
 	} {
 		n, err := fetch(t.Context(), source.Spec{URL: here.URL + tt.path + "?key=" + secret, Next: "next", Header: map[string]string{"Authorization": secret}}, source.Options{})
 		var e *source.Error
