@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 
 	"firth/internal/disk"
-	"firth/internal/lake/catalog"
 )
 
 // BackupProgress says how far a backup or a restore is.
@@ -241,7 +240,7 @@ func (s *store) describeTable() (*backupTable, []string, error) {
 			if err != nil {
 				return nil, nil, fmt.Errorf("read manifest: %w", err)
 			}
-			path, err := catalog.Path(entry.DataFile().FilePath())
+			path, err := s.l.catalog.IO().Path(entry.DataFile().FilePath())
 			if err != nil {
 				return nil, nil, err
 			}

@@ -17,7 +17,6 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"firth/internal/disk"
-	"firth/internal/lake/catalog"
 	"firth/internal/lake/rowfile"
 )
 
@@ -52,7 +51,7 @@ func (s *store) newFile(day int64, from uint64) (*newFile, error) {
 	stem := filepath.Join(folder, fmt.Sprintf("%016x-%s", from, hex.EncodeToString(b[:])))
 	f := &newFile{s: s, stem: stem, path: stem + parquetExt + tmpExt, day: day}
 	s.l.setWriting(stem, true)
-	out, err := s.l.catalog.IO().Create(catalog.Location(f.path))
+	out, err := s.l.catalog.IO().Create(s.l.catalog.IO().Location(f.path))
 	if err != nil {
 		f.release()
 		return nil, fmt.Errorf("create lake file: %w", err)
@@ -75,7 +74,7 @@ func (f *newFile) finish(stats *rowfile.Stats) (iceberg.DataFile, error) {
 	if err := f.settle(); err != nil {
 		return nil, err
 	}
-	return f.s.describe(catalog.Location(f.path), f.day, f.size, stats)
+	return f.s.describe(f.s.l.catalog.IO().Location(f.path), f.day, f.size, stats)
 }
 
 // settle is finish for a file that is described already.

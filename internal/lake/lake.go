@@ -38,6 +38,7 @@ const (
 type Options struct {
 	Catalog string // path of the SQLite catalog
 	Dir     string // absolute path of the folder that holds the tables
+	URL     string // what stands for Dir in the tables' locations, such as s3://bucket/prefix; empty: Dir itself, as file://
 	Window  string // path of the folder of the dedup window
 
 	Sources []string // tables that exist from the start; others come with their first row
@@ -135,7 +136,7 @@ type Lake struct {
 // Open opens or makes the lake, with the tables of the configured sources and that of dead letters.
 func Open(ctx context.Context, o Options) (*Lake, error) {
 	o = o.withDefaults()
-	io, err := catalog.NewFileIO(o.FS, o.Dir)
+	io, err := catalog.NewFileIOAt(o.FS, o.Dir, o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}

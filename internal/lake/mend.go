@@ -15,6 +15,7 @@ import (
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 
+	"firth/internal/disk"
 	"firth/internal/lake/catalog"
 )
 
@@ -24,6 +25,8 @@ var (
 	ErrMoved = errors.New("the catalog names its tables at another place")
 	// ErrIncomplete: files that the tables name are missing at the place where the lake is now.
 	ErrIncomplete = errors.New("the lake is not complete")
+	// ErrElsewhere: the catalog names its tables on another store than the one that the lake is said to be on.
+	ErrElsewhere = errors.New("the catalog's tables are on another store")
 )
 
 // moved is a table whose row in the catalog names another folder than that in which it lies now. Iceberg writes absolute paths:
@@ -45,6 +48,15 @@ func findMoved(ctx context.Context, c *catalog.Catalog, dir string) ([]*moved, e
 	}
 	var out []*moved
 	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		if c.IO().Remote() {
+			if _, err := c.IO().Path(tables[name]); err != nil {
+				return nil, fmt.Errorf("%w: table %s: %w", ErrElsewhere, name, err)
+			}
+			continue
+		}
+		if !strings.HasPrefix(tables[name], "file:") {
+			return nil, fmt.Errorf("%w: table %s: %s is not on local disk", ErrElsewhere, name, tables[name])
+		}
 		path, err := catalog.Path(tables[name])
 		if err != nil {
 			return nil, fmt.Errorf("table %s: %w", name, err)
@@ -254,11 +266,31 @@ func (r *Reader) checkPlace(ctx context.Context, dir string) error {
 // OpenReaderIn is [OpenReader] for a lake whose tables lie in dir. A catalog that names them elsewhere, which a copied one does
 // until its first start, is ErrMoved: its reader would read the files of the original.
 func OpenReaderIn(ctx context.Context, catalogPath, dir string) (*Reader, error) {
-	r, err := OpenReader(ctx, catalogPath)
+	return OpenReaderAt(ctx, Place{Catalog: catalogPath, Dir: dir})
+}
+
+// Place says where a lake is.
+type Place struct {
+	Catalog string  // path of the SQLite catalog
+	Dir     string  // absolute path of the folder that holds the tables
+	URL     string  // what stands for Dir in the tables' locations, such as s3://bucket/prefix; empty: Dir itself, as file://
+	FS      disk.FS // where Dir is; nil: local disk
+}
+
+// OpenReaderAt opens the lake at a place for reading; see [OpenReaderIn].
+func OpenReaderAt(ctx context.Context, p Place) (*Reader, error) {
+	if p.FS == nil {
+		p.FS = disk.OS{}
+	}
+	root := p.Dir
+	if p.URL == "" {
+		root = filepath.Dir(p.Catalog) // which is there; locations are paths of their own
+	}
+	r, err := openReaderAt(ctx, p.Catalog, root, p.URL, p.FS)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.checkPlace(ctx, dir); err != nil {
+	if err := r.checkPlace(ctx, p.Dir); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil

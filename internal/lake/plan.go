@@ -94,7 +94,7 @@ func (p *planner) read(mf iceberg.ManifestFile) ([]*File, error) {
 }
 
 func (p *planner) file(d iceberg.DataFile) (*File, error) {
-	path, err := catalog.Path(d.FilePath())
+	path, err := p.io.Path(d.FilePath())
 	if err != nil {
 		return nil, err
 	}

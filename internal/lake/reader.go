@@ -77,7 +77,11 @@ func OpenReader(ctx context.Context, catalogPath string) (*Reader, error) {
 }
 
 func openReader(ctx context.Context, catalogPath string, fsys disk.FS) (*Reader, error) {
-	io, err := catalog.NewFileIO(fsys, filepath.Dir(catalogPath))
+	return openReaderAt(ctx, catalogPath, filepath.Dir(catalogPath), "", fsys)
+}
+
+func openReaderAt(ctx context.Context, catalogPath, root, url string, fsys disk.FS) (*Reader, error) {
+	io, err := catalog.NewFileIOAt(fsys, root, url)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
-	"firth/internal/lake/catalog"
 )
 
 // restoredKey, followed by the UUID of a journal: all rows of it below this offset that belong to the table came, or were there
@@ -247,7 +246,7 @@ func (r *restore) copyFile(ctx context.Context, t *restoring, f *backupFile) err
 	if err := to.settle(); err != nil {
 		return err
 	}
-	d, err := f.describe(t.store.current(), catalog.Location(to.path), day)
+	d, err := f.describe(t.store.current(), r.l.catalog.IO().Location(to.path), day)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 
-	"firth/internal/lake/catalog"
 )
 
 // swap takes files out of a table and puts others in, in one snapshot. Only the manifests that name a file to be taken out are
@@ -198,14 +197,14 @@ type swapped struct {
 }
 
 func (w *swapped) place(name string) string {
-	return catalog.Location(w.s.l.o.Dir + "/" + w.s.name + "/metadata/" + name)
+	return w.s.l.catalog.IO().Location(w.s.l.o.Dir + "/" + w.s.name + "/metadata/" + name)
 }
 
 // sort takes the live entries of a manifest apart: those of files to be removed, and the rest.
 func (w *swapped) sort(mf iceberg.ManifestFile, remove []*File) error {
 	out := make(map[string]bool, len(remove))
 	for _, f := range remove {
-		out[catalog.Location(f.Path)] = true
+		out[w.s.l.catalog.IO().Location(f.Path)] = true
 	}
 	for entry, err := range mf.Entries(w.s.l.catalog.IO(), true) {
 		if err != nil {

@@ -127,7 +127,7 @@ func (w *watch) add(to *look, location string) error {
 
 // name turns a location into a path below the table's folder.
 func (w *watch) name(location string) (fileName, error) {
-	path, err := catalog.Path(location)
+	path, err := w.s.l.catalog.IO().Path(location)
 	if err != nil {
 		return fileName{}, err
 	}

@@ -48,6 +48,7 @@ type Catalog struct {
 	step      func(string) error
 	now       func() time.Time
 	keep      int
+	readOnly  bool
 
 	mu     sync.Mutex
 	loaded map[string]loaded // by table: what was loaded or committed last
@@ -79,7 +80,7 @@ type Options struct {
 // Open opens a catalog, and makes it unless it is for reading.
 func Open(ctx context.Context, o Options) (*Catalog, error) {
 	c := &Catalog{
-		path: o.Path, io: o.IO, name: o.Name, namespace: o.Namespace, step: o.Step, now: o.Now, keep: o.Snapshots,
+		path: o.Path, io: o.IO, name: o.Name, namespace: o.Namespace, step: o.Step, now: o.Now, keep: o.Snapshots, readOnly: o.ReadOnly,
 		loaded: map[string]loaded{},
 	}
 	if c.now == nil {
@@ -266,7 +267,7 @@ func (c *Catalog) Create(ctx context.Context, name string, s Spec) (*table.Table
 	if err := c.lost(name); err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}
-	location := Location(filepath.Join(c.io.root, name))
+	location := c.io.Location(filepath.Join(c.io.root, name))
 	metadata, err := table.NewMetadata(s.Schema, &s.Partitions, s.Order, location, s.Properties)
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)

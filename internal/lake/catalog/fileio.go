@@ -19,13 +19,15 @@ import (
 	"firth/internal/disk"
 )
 
-// FileIO is the file access of tables on local disk: locations are file:// URIs, and what is written is durable once Close
-// of the file and then Settle have returned nil. It is safe for concurrent use.
+// FileIO is the file access of tables below one folder of a file system. Their locations are file:// URIs, or lie below a URL that
+// stands for the folder: then the file system is one whose files are objects of a store. What is written is durable once Close of the file
+// and then Settle have returned nil. It is safe for concurrent use.
 //
 // The library itself never syncs, so nothing may be written past this type before a catalog row names it.
 type FileIO struct {
 	fs   disk.FS
 	root string // folder below which all tables live; it is taken to be durable
+	url  string // what stands for root in locations, without a slash at its end; empty: file:// and root itself
 
 	mu      sync.Mutex
 	durable map[string]bool // folders whose own name is durable
@@ -35,12 +37,57 @@ type FileIO struct {
 var _ iceio.WriteFileIO = (*FileIO)(nil)
 
 // NewFileIO returns the file access for tables below root, an absolute path, which it creates.
-func NewFileIO(fsys disk.FS, root string) (*FileIO, error) {
+func NewFileIO(fsys disk.FS, root string) (*FileIO, error) { return NewFileIOAt(fsys, root, "") }
+
+// NewFileIOAt is [NewFileIO] for tables whose locations begin with a URL, such as s3://bucket/prefix, in the place of root: other engines
+// find the files there. An empty URL is that of the folder.
+func NewFileIOAt(fsys disk.FS, root, url string) (*FileIO, error) {
 	root = filepath.Clean(root)
 	if err := disk.MakeDir(fsys, root, 0o755); err != nil {
 		return nil, err
 	}
-	return &FileIO{fs: fsys, root: root, durable: map[string]bool{root: true}, dirty: map[string]bool{}}, nil
+	return &FileIO{fs: fsys, root: root, url: strings.TrimRight(url, "/"), durable: map[string]bool{root: true}, dirty: map[string]bool{}}, nil
+}
+
+// Below is the file access for tables below a folder of the root, which it creates.
+func (f *FileIO) Below(folder string) (*FileIO, error) {
+	at := f.url
+	if at != "" {
+		at += "/" + filepath.ToSlash(folder)
+	}
+	return NewFileIOAt(f.fs, filepath.Join(f.root, folder), at)
+}
+
+// Root is the folder of all tables.
+func (f *FileIO) Root() string { return f.root }
+
+// Remote reports whether locations are of a URL that is not the folder's own.
+func (f *FileIO) Remote() bool { return f.url != "" }
+
+// FS is the file system below.
+func (f *FileIO) FS() disk.FS { return f.fs }
+
+// Location is what tables call the file at an absolute path, which lies below the root where the root has a URL.
+func (f *FileIO) Location(path string) string {
+	if f.url == "" {
+		return Location(path)
+	}
+	if path == f.root {
+		return f.url
+	}
+	return f.url + "/" + filepath.ToSlash(strings.TrimPrefix(path, f.root+string(filepath.Separator)))
+}
+
+// Path is the absolute path of a location.
+func (f *FileIO) Path(location string) (string, error) {
+	if f.url == "" {
+		return Path(location)
+	}
+	rest, ok := strings.CutPrefix(location, f.url)
+	if !ok || rest != "" && rest[0] != '/' {
+		return "", fmt.Errorf("location %q does not lie below %s", location, f.url)
+	}
+	return filepath.Join(f.root, filepath.FromSlash(rest)), nil
 }
 
 // Location is the URI of an absolute path.
@@ -60,7 +107,7 @@ func Path(location string) (string, error) {
 
 // Open implements the library's IO.
 func (f *FileIO) Open(location string) (iceio.File, error) {
-	path, err := Path(location)
+	path, err := f.Path(location)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +140,7 @@ func (f *FileIO) openAvro(path string) (iceio.File, error) {
 
 // ReadFile implements the library's IO.
 func (f *FileIO) ReadFile(location string) ([]byte, error) {
-	path, err := Path(location)
+	path, err := f.Path(location)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +150,7 @@ func (f *FileIO) ReadFile(location string) ([]byte, error) {
 // Remove implements the library's IO. A file that is gone is no error, and the removal need not be durable: a file that
 // comes back is an orphan.
 func (f *FileIO) Remove(location string) error {
-	path, err := Path(location)
+	path, err := f.Path(location)
 	if err != nil {
 		return err
 	}
@@ -115,7 +162,7 @@ func (f *FileIO) Remove(location string) error {
 
 // Create makes a new file. Close makes its content durable, Settle its name.
 func (f *FileIO) Create(location string) (iceio.FileWriter, error) {
-	path, err := Path(location)
+	path, err := f.Path(location)
 	if err != nil {
 		return nil, err
 	}
