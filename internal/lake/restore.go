@@ -13,7 +13,6 @@ import (
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
-
 )
 
 // restoredKey, followed by the UUID of a journal: all rows of it below this offset that belong to the table came, or were there

@@ -11,7 +11,6 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
-
 )
 
 // swap takes files out of a table and puts others in, in one snapshot. Only the manifests that name a file to be taken out are
