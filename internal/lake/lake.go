@@ -36,10 +36,11 @@ const (
 
 // Options say where a lake lives and how it flushes. The zero value of an optional field stands for its default.
 type Options struct {
-	Catalog string // path of the SQLite catalog
-	Dir     string // absolute path of the folder that holds the tables
-	URL     string // what stands for Dir in the tables' locations, such as s3://bucket/prefix; empty: Dir itself, as file://
-	Window  string // path of the folder of the dedup window
+	Catalog string         // path of the SQLite catalog
+	Server  catalog.Server // where tables are registered, if not in it
+	Dir     string         // absolute path of the folder that holds the tables
+	URL     string         // what stands for Dir in the tables' locations, such as s3://bucket/prefix; empty: Dir itself, as file://
+	Window  string         // path of the folder of the dedup window
 
 	Sources []string // tables that exist from the start; others come with their first row
 
@@ -141,7 +142,7 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
 	c, err := catalog.Open(ctx, catalog.Options{
-		Path: o.Catalog, Name: CatalogName, Namespace: Namespace, IO: io, Snapshots: keepSnapshots, Now: o.Now, Step: o.step,
+		Path: o.Catalog, Server: o.Server, Name: CatalogName, Namespace: Namespace, IO: io, Snapshots: keepSnapshots, Now: o.Now, Step: o.step,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)

@@ -271,10 +271,11 @@ func OpenReaderIn(ctx context.Context, catalogPath, dir string) (*Reader, error)
 
 // Place says where a lake is.
 type Place struct {
-	Catalog string  // path of the SQLite catalog
-	Dir     string  // absolute path of the folder that holds the tables
-	URL     string  // what stands for Dir in the tables' locations, such as s3://bucket/prefix; empty: Dir itself, as file://
-	FS      disk.FS // where Dir is; nil: local disk
+	Catalog string         // path of the SQLite catalog
+	Server  catalog.Server // where tables are registered, if not in it
+	Dir     string         // absolute path of the folder that holds the tables
+	URL     string         // what stands for Dir in the tables' locations, such as s3://bucket/prefix; empty: Dir itself, as file://
+	FS      disk.FS        // where Dir is; nil: local disk
 }
 
 // OpenReaderAt opens the lake at a place for reading; see [OpenReaderIn].
@@ -286,7 +287,7 @@ func OpenReaderAt(ctx context.Context, p Place) (*Reader, error) {
 	if p.URL == "" {
 		root = filepath.Dir(p.Catalog) // which is there; locations are paths of their own
 	}
-	r, err := openReaderAt(ctx, p.Catalog, root, p.URL, p.FS)
+	r, err := openReaderAt(ctx, p, root)
 	if err != nil {
 		return nil, err
 	}

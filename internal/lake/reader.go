@@ -77,20 +77,20 @@ func OpenReader(ctx context.Context, catalogPath string) (*Reader, error) {
 }
 
 func openReader(ctx context.Context, catalogPath string, fsys disk.FS) (*Reader, error) {
-	return openReaderAt(ctx, catalogPath, filepath.Dir(catalogPath), "", fsys)
+	return openReaderAt(ctx, Place{Catalog: catalogPath, FS: fsys}, filepath.Dir(catalogPath))
 }
 
-func openReaderAt(ctx context.Context, catalogPath, root, url string, fsys disk.FS) (*Reader, error) {
-	io, err := catalog.NewFileIOAt(fsys, root, url)
+func openReaderAt(ctx context.Context, p Place, root string) (*Reader, error) {
+	io, err := catalog.NewFileIOAt(p.FS, root, p.URL)
 	if err != nil {
 		return nil, err
 	}
-	c, err := catalog.Open(ctx, catalog.Options{Path: catalogPath, Name: CatalogName, Namespace: Namespace, IO: io, ReadOnly: true})
+	c, err := catalog.Open(ctx, catalog.Options{Path: p.Catalog, Server: p.Server, Name: CatalogName, Namespace: Namespace, IO: io, ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
 	return &Reader{
-		catalog: c, calls: callTable(), verifier: newVerifier(fsys),
+		catalog: c, calls: callTable(), verifier: newVerifier(p.FS),
 		tables: map[string]*seen{}, checked: map[string]map[string]stamp{},
 	}, nil
 }

@@ -40,7 +40,9 @@ var ErrNoTable = errors.New("no such table")
 
 // Catalog holds the tables of one namespace. It is safe for concurrent use; each table has one committer.
 type Catalog struct {
-	db        *sql.DB
+	db        *sql.DB   // the SQLite file
+	reg       *registry // where the tables are registered; for a REST catalog a copy of what it says, in the SQLite file
+	rest      *remote   // nil: no REST catalog
 	path      string
 	io        *FileIO
 	name      string
@@ -49,6 +51,7 @@ type Catalog struct {
 	now       func() time.Time
 	keep      int
 	readOnly  bool
+	space     bool // made by Space
 
 	mu     sync.Mutex
 	loaded map[string]loaded // by table: what was loaded or committed last
@@ -62,6 +65,7 @@ type loaded struct {
 // Options say which catalog to open.
 type Options struct {
 	Path      string // of the SQLite file
+	Server    Server // where tables are registered, if not in it
 	Name      string // of the catalog, as readers give it
 	Namespace string
 	IO        *FileIO
@@ -107,7 +111,44 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", o.Path, err), c.db.Close())
 	}
+	if err := c.register(ctx, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("open catalog: %w", err), c.Close())
+	}
 	return c, nil
+}
+
+// register opens what the tables are registered in.
+func (c *Catalog) register(ctx context.Context, o Options) (err error) {
+	c.reg = sqlite(c.db, o.Name)
+	switch o.Server.Kind {
+	case "":
+	case KindPostgres:
+		if c.reg, err = openPostgres(ctx, o.Server, o.Name, o.ReadOnly); err != nil {
+			c.reg = sqlite(c.db, o.Name)
+			return err
+		}
+	case KindREST:
+		if o.ReadOnly {
+			break // the committer keeps the copy
+		}
+		if c.rest, err = openREST(ctx, o.Server); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("there is no catalog of kind %q", o.Server.Kind)
+	}
+	if o.ReadOnly {
+		return nil
+	}
+	return c.ready(ctx)
+}
+
+// ready makes the namespace where it is missing, and with a REST catalog takes over what it says of it.
+func (c *Catalog) ready(ctx context.Context) error {
+	if err := c.reg.ensure(ctx, c.namespace); err != nil {
+		return err
+	}
+	return c.takeOver(ctx)
 }
 
 // dsn asks for the write-ahead log: a commit is one append and one sync, readers in other processes neither wait nor make
@@ -127,55 +168,31 @@ func (c *Catalog) create(ctx context.Context, path string) error {
 	if _, err := c.db.ExecContext(ctx, schemaSQL); err != nil {
 		return err
 	}
-	if _, err := c.db.ExecContext(ctx, "INSERT OR IGNORE INTO iceberg_namespace_properties VALUES (?, ?, 'exists', 'true')",
-		c.name, c.namespace); err != nil {
-		return err
-	}
 	return disk.OS{}.SyncDir(filepath.Dir(path))
 }
 
 // Close closes the database. The last one to close moves the write-ahead log into it.
-func (c *Catalog) Close() error { return c.db.Close() }
+func (c *Catalog) Close() error {
+	if c.reg != nil && c.reg.db != c.db {
+		return errors.Join(c.reg.db.Close(), c.db.Close())
+	}
+	return c.db.Close()
+}
 
 // IO is the file access of the catalog's tables.
 func (c *Catalog) IO() *FileIO { return c.io }
 
 // Tables returns the location of the current metadata of every table by its name.
-func (c *Catalog) Tables(ctx context.Context) (names map[string]string, err error) {
-	rows, err := c.db.QueryContext(ctx,
-		"SELECT table_name, metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ?", c.name, c.namespace)
-	if err != nil {
-		return nil, fmt.Errorf("list tables: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	names = map[string]string{}
-	for rows.Next() {
-		var name string
-		var location sql.NullString
-		if err := rows.Scan(&name, &location); err != nil {
-			return nil, fmt.Errorf("list tables: %w", err)
-		}
-		names[name] = location.String
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list tables: %w", err)
-	}
-	return names, nil
+func (c *Catalog) Tables(ctx context.Context) (map[string]string, error) {
+	return c.reg.tables(ctx, c.namespace)
 }
 
 // Current returns the location of a table's current metadata.
 func (c *Catalog) Current(ctx context.Context, name string) (string, error) {
-	var location sql.NullString
-	err := c.db.QueryRowContext(ctx,
-		"SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",
-		c.name, c.namespace, name).Scan(&location)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && !location.Valid {
-		return "", fmt.Errorf("%w: %s", ErrNoTable, name)
+	if err := c.renew(ctx, name); err != nil {
+		return "", err
 	}
-	if err != nil {
-		return "", fmt.Errorf("look up table %s: %w", name, err)
-	}
-	return location.String, nil
+	return c.reg.current(ctx, c.namespace, name)
 }
 
 // Load returns a table as it is now.
@@ -231,8 +248,10 @@ func (c *Catalog) metadata(name, location string) (table.Metadata, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse %s: %w", location, err)
 	}
-	if err := checkLocation(name, metadata.Location(), location); err != nil {
-		return nil, err
+	if !c.space { // a table of another namespace may have been renamed, which moves no file
+		if err := checkLocation(name, metadata.Location(), location); err != nil {
+			return nil, err
+		}
 	}
 	c.remember(name, location, metadata)
 	return metadata, nil
@@ -268,6 +287,12 @@ func (c *Catalog) Create(ctx context.Context, name string, s Spec) (*table.Table
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}
 	location := c.io.Location(filepath.Join(c.io.root, name))
+	if c.rest != nil {
+		if err := c.createRemote(ctx, name, location, s); err != nil {
+			return nil, fmt.Errorf("create table %s: %w", name, err)
+		}
+		return c.Load(ctx, name)
+	}
 	metadata, err := table.NewMetadata(s.Schema, &s.Partitions, s.Order, location, s.Properties)
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
@@ -279,8 +304,7 @@ func (c *Catalog) Create(ctx context.Context, name string, s Spec) (*table.Table
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}
-	_, err = c.db.ExecContext(ctx, "INSERT OR IGNORE INTO iceberg_tables VALUES (?, ?, ?, 'TABLE', ?, NULL)", c.name, c.namespace, name, at)
-	if err != nil {
+	if err := c.reg.insert(ctx, c.namespace, name, at); err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}
 	return c.Load(ctx, name)

@@ -102,7 +102,8 @@ func TestCommitOfAStaleTableIsRefused(t *testing.T) {
 	if _, err := c.db.Exec("UPDATE iceberg_tables SET metadata_location = metadata_location || '?'"); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.exchange(t.Context(), "production", first.MetadataLocation(), "file:///elsewhere"); !errors.Is(err, table.ErrCommitFailed) {
+	stale := row{Change: Change{Table: "production"}, from: first.MetadataLocation(), to: "file:///elsewhere"}
+	if err := other.reg.exchange(t.Context(), other.namespace, []row{stale}); !errors.Is(err, table.ErrCommitFailed) {
 		t.Errorf("a row that moved on was exchanged: %v", err)
 	}
 }

@@ -24,6 +24,9 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 		}
 	}
 	at := after(current.Metadata(), c.now().UnixMilli())
+	if c.rest != nil {
+		return c.commitRemote(ctx, current, reqs, updates, at)
+	}
 	metadata, err := apply(current.Metadata(), updates, current.MetadataLocation(), at, c.keep)
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
@@ -39,35 +42,21 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 	if err := c.step("catalog row " + name); err != nil {
 		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
 	}
-	if err := c.exchange(ctx, name, current.MetadataLocation(), location); err != nil {
-		return nil, "", err
+	r := row{Change: Change{Table: name}, from: current.MetadataLocation(), to: location}
+	if err := c.reg.exchange(ctx, c.namespace, []row{r}); err != nil {
+		return nil, "", fmt.Errorf("commit table %s: %w", name, err)
 	}
 	c.remember(name, location, metadata)
 	return metadata, location, nil
-}
-
-// exchange points the table's row from one metadata file to the next.
-func (c *Catalog) exchange(ctx context.Context, name, from, to string) error {
-	const swap = `UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?, iceberg_type = 'TABLE'
-		WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?`
-	result, err := c.db.ExecContext(ctx, swap, to, from, c.name, c.namespace, name, from)
-	if err != nil {
-		return fmt.Errorf("commit table %s: %w", name, err)
-	}
-	n, err := result.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("commit table %s: %w", name, err)
-	}
-	if n == 0 {
-		return fmt.Errorf("%w: table %s was changed by another committer", table.ErrCommitFailed, name)
-	}
-	return nil
 }
 
 // Confirm makes sure that what the catalog shows is on disk. It is for commits whose outcome was unknown: after a failed
 // sync a row may be seen that a power cut would take back. So the write-ahead log is moved into the database, which is
 // written and synced anew, and the empty log is synced.
 func (c *Catalog) Confirm(ctx context.Context) error {
+	if c.reg.db != c.db {
+		return nil // a server's rows are durable when they are seen
+	}
 	var busy, log, moved int
 	if err := c.db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &moved); err != nil {
 		return fmt.Errorf("sync catalog: %w", err)

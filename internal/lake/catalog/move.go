@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/apache/iceberg-go/table"
@@ -27,14 +28,12 @@ func (c *Catalog) Relocate(ctx context.Context, name, from string, metadata tabl
 	if err := c.step("catalog row " + name); err != nil {
 		return "", err
 	}
-	const swap = `UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = NULL
-		WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?`
-	result, err := c.db.ExecContext(ctx, swap, location, c.name, c.namespace, name, from)
-	if err != nil {
-		return "", fmt.Errorf("move table %s: %w", name, err)
+	if c.rest != nil {
+		return "", errors.New("a REST catalog cannot be told that a table was moved: drop its tables there and register them anew")
 	}
-	if changed, err := result.RowsAffected(); err != nil || changed != 1 {
-		return "", fmt.Errorf("%w: table %s was changed by another committer (%d rows, %w)", table.ErrCommitFailed, name, changed, err)
+	r := row{Change: Change{Table: name}, from: from, to: location, alone: true}
+	if err := c.reg.exchange(ctx, c.namespace, []row{r}); err != nil {
+		return "", fmt.Errorf("move table %s: %w", name, err)
 	}
 	c.remember(name, location, metadata)
 	return location, nil

@@ -2,10 +2,7 @@ package catalog
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/apache/iceberg-go/table"
 )
@@ -14,39 +11,20 @@ import (
 // the connection: closing either closes both. Its tables lie below the root of io. Snapshots is as in [Options].
 func (c *Catalog) Space(ctx context.Context, namespace string, io *FileIO, snapshots int) (*Catalog, error) {
 	s := &Catalog{
-		db: c.db, path: c.path, io: io, name: c.name, namespace: namespace, step: c.step, now: c.now, keep: snapshots, readOnly: c.readOnly,
+		db: c.db, reg: c.reg, rest: c.rest, path: c.path, io: io, name: c.name, namespace: namespace, step: c.step, now: c.now, keep: snapshots, readOnly: c.readOnly, space: true,
 		loaded: map[string]loaded{},
 	}
 	if c.readOnly {
 		return s, nil
 	}
-	_, err := c.db.ExecContext(ctx, "INSERT OR IGNORE INTO iceberg_namespace_properties VALUES (?, ?, 'exists', 'true')", c.name, namespace)
-	if err != nil {
-		return nil, fmt.Errorf("make namespace %s: %w", namespace, err)
-	}
-	return s, nil
+	return s, s.ready(ctx)
 }
 
 // Namespace is the one whose tables the catalog holds.
 func (c *Catalog) Namespace() string { return c.namespace }
 
 // Namespaces lists those of the database, sorted.
-func (c *Catalog) Namespaces(ctx context.Context) (names []string, err error) {
-	rows, err := c.db.QueryContext(ctx, "SELECT DISTINCT namespace FROM iceberg_namespace_properties WHERE catalog_name = ?", c.name)
-	if err != nil {
-		return nil, fmt.Errorf("list namespaces: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, fmt.Errorf("list namespaces: %w", err)
-		}
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names, rows.Err()
-}
+func (c *Catalog) Namespaces(ctx context.Context) ([]string, error) { return c.reg.namespaces(ctx) }
 
 // Change is one table's part of [Catalog.CommitAll].
 type Change struct {
@@ -73,17 +51,7 @@ func (c *Catalog) CommitAll(ctx context.Context, changes []Change) error {
 	if err := c.step("catalog rows"); err != nil {
 		return fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
 	}
-	tx, err := c.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
-	}
-	defer tx.Rollback()
-	for _, r := range rows {
-		if err := c.put(ctx, tx, r); err != nil {
-			return fmt.Errorf("%w: table %s: %w", table.ErrCommitFailed, r.Table, err)
-		}
-	}
-	if err := tx.Commit(); err != nil {
+	if err := c.exchangeAll(ctx, rows); err != nil {
 		return fmt.Errorf("commit %d tables: %w", len(rows), err)
 	}
 	for _, r := range rows {
@@ -92,8 +60,8 @@ func (c *Catalog) CommitAll(ctx context.Context, changes []Change) error {
 			c.forget(r.Table)
 		case r.Rename != "":
 			c.forget(r.Table)
-			c.remember(r.Rename, r.to, r.metadata)
-		default:
+			c.forget(r.Rename) // its metadata bears the name that it was made with
+		case r.metadata != nil && c.rest == nil:
 			c.remember(r.Table, r.to, r.metadata)
 		}
 	}
@@ -104,7 +72,9 @@ func (c *Catalog) CommitAll(ctx context.Context, changes []Change) error {
 type row struct {
 	Change
 	from, to string // locations of metadata
+	alone    bool   // no metadata came before
 	metadata table.Metadata
+	updates  []table.Update // as a REST catalog takes them
 }
 
 func (c *Catalog) prepare(ctx context.Context, ch Change) (row, error) {
@@ -123,6 +93,10 @@ func (c *Catalog) prepare(ctx context.Context, ch Change) (row, error) {
 		return r, nil
 	}
 	at := after(current.Metadata(), c.now().UnixMilli())
+	if c.rest != nil {
+		r.updates, err = timed(current.Metadata(), ch.Updates, at, c.keep)
+		return r, err
+	}
 	if r.metadata, err = apply(current.Metadata(), ch.Updates, r.from, at, c.keep); err != nil {
 		return r, err
 	}
@@ -132,34 +106,6 @@ func (c *Catalog) prepare(ctx context.Context, ch Change) (row, error) {
 	}
 	r.to, err = c.write(r.metadata, n+1)
 	return r, err
-}
-
-func (c *Catalog) put(ctx context.Context, tx *sql.Tx, r row) error {
-	const where = " WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?"
-	var result sql.Result
-	var err error
-	switch {
-	case r.Drop:
-		result, err = tx.ExecContext(ctx, "DELETE FROM iceberg_tables"+where, c.name, c.namespace, r.Table, r.from)
-	case r.Rename != "":
-		if _, err := tx.ExecContext(ctx, "DELETE FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",
-			c.name, c.namespace, r.Rename); err != nil {
-			return err
-		}
-		result, err = tx.ExecContext(ctx, "UPDATE iceberg_tables SET table_name = ?, metadata_location = ?, previous_metadata_location = ?"+where,
-			r.Rename, r.to, r.from, c.name, c.namespace, r.Table, r.from)
-	default:
-		result, err = tx.ExecContext(ctx, "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?, iceberg_type = 'TABLE'"+where,
-			r.to, r.from, c.name, c.namespace, r.Table, r.from)
-	}
-	if err != nil {
-		return err
-	}
-	n, err := result.RowsAffected()
-	if err == nil && n != 1 {
-		err = errors.New("it was changed by another committer")
-	}
-	return err
 }
 
 func (c *Catalog) forget(name string) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/apache/iceberg-go/table"
 )
@@ -62,6 +63,22 @@ func after(m table.Metadata, now int64) int64 {
 // apply makes the metadata that follows from updates at a time, without the snapshots beyond the number to
 // keep (0: all).
 func apply(base table.Metadata, updates []table.Update, location string, at int64, keep int) (table.Metadata, error) {
+	out, err := timed(base, updates, at, keep)
+	if err != nil {
+		return nil, err
+	}
+	if !addsSnapshot(out) {
+		out = append([]table.Update{&touch{base, at}}, out...)
+	}
+	return table.UpdateTableMetadata(base, out, location)
+}
+
+func addsSnapshot(updates []table.Update) bool {
+	return slices.ContainsFunc(updates, func(u table.Update) bool { return u.Action() == table.UpdateAddSnapshot })
+}
+
+// timed are the updates at a time, and the one that leaves out the snapshots beyond the number to keep.
+func timed(base table.Metadata, updates []table.Update, at int64, keep int) ([]table.Update, error) {
 	out := make([]table.Update, 0, len(updates)+2)
 	added := 0
 	for _, u := range updates {
@@ -78,14 +95,11 @@ func apply(base table.Metadata, updates []table.Update, location string, at int6
 		out = append(out, table.NewAddSnapshotUpdate(s))
 		added++
 	}
-	if added == 0 {
-		out = append([]table.Update{&touch{base, at}}, out...)
-	}
 	if drop := surplus(base, keep-added); keep > 0 && len(drop) > 0 {
 		// Files are left to whoever sweeps: readers may still be at them.
 		out = append(out, table.NewRemoveSnapshotsUpdate(drop, false))
 	}
-	return table.UpdateTableMetadata(base, out, location)
+	return out, nil
 }
 
 // snapshotOf is the snapshot that an update adds. The library keeps the type to itself, but not its JSON.
