@@ -90,7 +90,7 @@ func TestWarehouses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Remote(); !slices.Equal(got, []string{"by-hand", "my", "pg", "rs"}) {
+	if got := c.Remote(); !slices.Equal(got, []string{"by-hand", "my", "open", "pg", "rs"}) {
 		t.Errorf("remote: %q", got)
 	}
 	pg := c.Warehouses["pg"]
@@ -105,6 +105,9 @@ func TestWarehouses(t *testing.T) {
 	}
 	if rs := c.Warehouses["rs"]; rs.Naming != "rudderstack" || rs.IAMRole == "" || string(rs.Staging) != "s3://bucket/stage?region=eu-west-1" {
 		t.Errorf("rs: %+v", rs)
+	}
+	if open := c.Warehouses["open"]; open.Type != Iceberg || time.Duration(open.Every) != time.Minute || open.Naming != "segment" {
+		t.Errorf("open: %+v", open)
 	}
 	if byHand := c.Warehouses["by-hand"]; byHand.Every != 0 || byHand.Cron != "" {
 		t.Errorf("by-hand: %+v", byHand)

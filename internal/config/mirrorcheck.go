@@ -78,12 +78,12 @@ func (d *decoder) into(c *Config, name string, m *Mirror) {
 	takers := c.Takers()
 	switch w := m.Into.Warehouse; {
 	case w == "" && len(takers) == 0:
-		d.fault(d.lineOf(key), key, "there is no warehouse that takes mirrors: configure one of type duckdb, postgres or mysql")
+		d.fault(d.lineOf(key), key, "there is no warehouse that takes mirrors: configure one of type duckdb, postgres, mysql or iceberg")
 	case w == "":
 		m.Into.Warehouse = takers[0]
 	case slices.Contains(takers, w):
 	case c.Warehouses[w].Type == Redshift:
-		d.fault(d.lineOf(key+".warehouse"), key+".warehouse", "%s is a redshift, and mirrors go into duckdb, postgres and mysql", w)
+		d.fault(d.lineOf(key+".warehouse"), key+".warehouse", "%s is a redshift, and mirrors go into duckdb, postgres, mysql and iceberg", w)
 	case c.Warehouses[w].Off:
 		d.fault(d.lineOf(key+".warehouse"), key+".warehouse", "%s is switched off: remove warehouses.%s: false, or name another", w, w)
 	default:

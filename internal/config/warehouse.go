@@ -22,7 +22,7 @@ const (
 	Redshift = "redshift"
 )
 
-// Warehouse is one place where the typed tables are kept. The embedded one is called local; every other is a server.
+// Warehouse is one place where the typed tables are kept. The embedded one is called local; every other is a server, or lies in the lake.
 type Warehouse struct {
 	Type string `yaml:"type"`
 	// URL says where the server is, who logs in, and into which database.
@@ -80,7 +80,7 @@ func (c *Config) Loaded() []string {
 	return append([]string{Local}, c.Remote()...)
 }
 
-// Remote are the names of the warehouses that are servers, in order.
+// Remote are the names of the warehouses but the embedded one, in order.
 func (c *Config) Remote() []string {
 	var out []string
 	for _, name := range keys(c.Warehouses) {
@@ -105,12 +105,12 @@ func (d *decoder) warehouses(c *Config) {
 			d.embedded(key, &w)
 			d.selection(c, key, &w)
 		case d.serverType(key, w.Type):
-			d.server(name, key, &w)
+			d.server(c, name, key, &w)
 			d.selection(c, key, &w)
 			if w.Naming == "" {
 				w.Naming = "segment"
-				c.Warehouses[name] = w
 			}
+			c.Warehouses[name] = w
 		}
 	}
 }
@@ -132,13 +132,13 @@ func (d *decoder) embedded(key string, w *Warehouse) {
 
 // serverType reports whether a type is one of a server.
 func (d *decoder) serverType(key, kind string) bool {
-	known := []string{Postgres, MySQL, Redshift}
+	known := []string{Postgres, MySQL, Redshift, Iceberg}
 	at := d.lines[key+".type"]
 	if at == 0 {
 		at = d.lines[key]
 	}
 	switch strings.ToLower(kind) {
-	case Postgres, MySQL, Redshift:
+	case Postgres, MySQL, Redshift, Iceberg:
 		if slices.Contains(known, kind) {
 			return true
 		}
@@ -166,9 +166,13 @@ func (d *decoder) serverType(key, kind string) bool {
 	return false
 }
 
-func (d *decoder) server(name, key string, w *Warehouse) {
+func (d *decoder) server(c *Config, name, key string, w *Warehouse) {
 	if !warehouseName.MatchString(name) {
 		d.fault(d.lines[key], key, "a warehouse's name is letters, digits, _ and -, a letter first, at most 63")
+	}
+	if w.Type == Iceberg {
+		d.iceberg(c, name, key, w)
+		return
 	}
 	d.serverURL(key, w)
 	d.when(key, w.Every, w.Cron, "load")
