@@ -172,6 +172,18 @@ func (g *guarded) DropRebuild(ctx context.Context, rebuildSource, rebuildSchema 
 	})
 }
 
+func (g *guarded) Forget(ctx context.Context, f warehouse.Forget) (out *warehouse.Forgotten, err error) {
+	w, ok := g.Warehouse.(Forgetter)
+	if !ok {
+		return nil, cannot("forget people", g.name)
+	}
+	err = g.within(ctx, g.limits.Swap, "forget people in", func(ctx context.Context) (err error) {
+		out, err = w.Forget(ctx, f)
+		return err
+	})
+	return out, err
+}
+
 // close closes the warehouse where it holds connections.
 func (g *guarded) close() error {
 	if c, ok := g.Warehouse.(Closer); ok {

@@ -9,6 +9,9 @@ type Forget struct {
 	AnonymousIDs []string
 	// RowIDs are message ids of calls that go, whoever made them. Rows of users and accounts that such calls had made are computed anew.
 	RowIDs []string
+	// More says that another call for this warehouse follows at once: what is done to the warehouse as a whole (a file that is written anew)
+	// may be left to the last one, and Erased is false until then. Whoever fails before that one begins again with the first.
+	More bool
 	// Step, where set, is told the name of each step before it is taken; an error stands for its failure.
 	Step func(name string) error
 }
@@ -28,6 +31,7 @@ type ForgetMirror struct {
 	Table MirrorTable
 	// Values are ids of people as text: a row is theirs when a column of text, of a number or a UUID, is equal to one.
 	Values []string
+	More   bool // as in [Forget]
 	Step   func(name string) error
 }
 
