@@ -278,15 +278,21 @@ type Spec struct {
 	Partitions iceberg.PartitionSpec
 	Order      table.SortOrder
 	Properties iceberg.Properties
+	// Folder is the table's below the root, a new one; "": the one of its name.
+	Folder string
 }
 
 // Create makes a table without rows below the root of the catalog's files. Two that create the same table at a time get
 // the same one.
 func (c *Catalog) Create(ctx context.Context, name string, s Spec) (*table.Table, error) {
-	if err := c.lost(name); err != nil {
-		return nil, fmt.Errorf("create table %s: %w", name, err)
+	folder := s.Folder
+	if folder == "" {
+		folder = name
+		if err := c.lost(name); err != nil {
+			return nil, fmt.Errorf("create table %s: %w", name, err)
+		}
 	}
-	location := c.io.Location(filepath.Join(c.io.root, name))
+	location := c.io.Location(filepath.Join(c.io.root, folder))
 	if c.rest != nil {
 		if err := c.createRemote(ctx, name, location, s); err != nil {
 			return nil, fmt.Errorf("create table %s: %w", name, err)
