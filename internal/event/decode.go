@@ -36,6 +36,7 @@ type run struct {
 	first      uint64
 	receivedAt int64
 	ip         string // the peer's address as it may be filled in; "" for IPv6 and for none
+	archived   bool   // the body is a line of an archive
 	emit       func(*Call) error
 	dead       func(*DeadLetter) error
 }

@@ -24,6 +24,8 @@ const (
 	fGroupID
 	fPreviousID
 	fWriteKey
+	fReceivedAt // of archived calls
+	fRequestIP  // of archived calls
 	fieldCount
 	fOther = -1
 )
@@ -60,6 +62,10 @@ func fieldOf(name []byte) int {
 		return fPreviousID
 	case "writeKey":
 		return fWriteKey
+	case "receivedAt":
+		return fReceivedAt
+	case "request_ip":
+		return fRequestIP
 	}
 	return fOther
 }
@@ -106,6 +112,10 @@ func (d *Decoder) item() {
 			fallthrough
 		case fWriteKey, fIntegrations:
 			d.cuts = append(d.cuts, cut{span{int32(start), v.end}, f})
+		case fRequestIP:
+			if d.archived && d.r.IPPolicy != IPKeep {
+				d.cuts = append(d.cuts, cut{span{int32(start), v.end}, f})
+			}
 		}
 	}
 	it.all.end, it.cuts.end = int32(c.i), int32(len(d.cuts))

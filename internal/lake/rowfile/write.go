@@ -1,7 +1,6 @@
 package rowfile
 
 import (
-	"fmt"
 	"io"
 	"slices"
 
@@ -28,40 +27,26 @@ type Writer[T any] struct {
 	table  *Table[T]
 	writer *parquet.GenericWriter[any]
 	values []parquet.Value
+	stats  *Stats // of the file that is being written
 }
 
 // NewWriter returns a writer of files of the table.
-func NewWriter[T any](t *Table[T]) *Writer[T] {
-	return &Writer[T]{table: t, writer: parquet.NewGenericWriter[any](io.Discard, t.options(smallPage)...), values: make([]parquet.Value, 0, smallBatch)}
+func NewWriter[T any](t *Table[T]) *Writer[T] { return newWriter(t, smallPage) }
+
+func newWriter[T any](t *Table[T], page int) *Writer[T] {
+	return &Writer[T]{table: t, writer: parquet.NewGenericWriter[any](io.Discard, t.options(page)...), values: make([]parquet.Value, 0, smallBatch)}
 }
 
 // Write writes one file of rows, which must be in the table's order, and says what it holds. After an error the output
 // is of no use.
 func (w *Writer[T]) Write(out io.Writer, rows []*T) (*Stats, error) {
-	w.writer.Reset(out)
-	stats := newStats(w.table, len(rows))
+	w.Begin(out)
 	for group := range slices.Chunk(rows, RowsPerGroup) {
-		for i, cw := range w.writer.ColumnWriters() {
-			c := &w.table.columns[i]
-			for at := 0; at < len(group); {
-				n := c.batch(group[at:])
-				w.values = c.appendValues(w.values[:0], i, group[at:at+n], &stats.Columns[i])
-				at += n
-				if _, err := cw.WriteRowValues(w.values); err != nil {
-					return nil, fmt.Errorf("write column %s: %w", c.Name, err)
-				}
-			}
-		}
-		if err := w.writer.Flush(); err != nil {
-			return nil, fmt.Errorf("write row group: %w", err)
+		if err := w.Group(group); err != nil {
+			return nil, err
 		}
 	}
-	if err := w.writer.Close(); err != nil {
-		return nil, fmt.Errorf("write footer: %w", err)
-	}
-	stats.addFooter(w.writer.File())
-	clear(w.values[:cap(w.values)]) // lets go of the rows
-	return stats, nil
+	return w.End()
 }
 
 func (t *Table[T]) options(page int) []parquet.WriterOption {
