@@ -30,6 +30,8 @@ type lakeOrder struct {
 
 	Load *loadOrder `json:"load,omitempty"` // orders to load
 	Sync *syncOrder `json:"sync,omitempty"` // orders to run a mirror
+
+	Forget *forgetOrder `json:"forget,omitempty"` // orders to forget people; what it holds is never logged
 }
 
 // progress is how far a job has come. Stage says what it works at; a Total of 0 is not known.

@@ -38,6 +38,7 @@ type worker struct {
 	mirrors *mirrorFleet
 	orders  *control
 	syncs   *control
+	forgets http.HandlerFunc
 	list    *api.Handler  // of the warehouses, whether the embedded one is open or not
 	landed  chan struct{} // closed when fleet and mirrors have ended
 }
@@ -70,6 +71,7 @@ func (w *worker) serve(ctx context.Context) error {
 	srv := &http.Server{Handler: w, ReadHeaderTimeout: 10 * time.Second}
 	group, ctx := errgroup.WithContext(ctx)
 	w.orders, w.syncs = w.loadOrders(ctx), w.syncOrders(ctx)
+	w.forgets = w.takeForget(ctx, w.syncs)
 	group.Go(func() error { return w.history.Run(ctx) })
 	group.Go(func() error {
 		defer close(w.landed)
@@ -144,6 +146,8 @@ func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.takeLoad(rw, r)
 	case strings.HasPrefix(r.URL.Path, syncPath):
 		w.takeSync(rw, r)
+	case r.URL.Path == forgetPath:
+		w.forgets(rw, r)
 	case r.URL.Path == "/api/warehouses" || r.URL.Path == "/api/mirrors":
 		w.list.ServeHTTP(rw, r)
 	case h != nil:
