@@ -164,6 +164,20 @@ install_mongo_java() {
   stamp "$name" "$version"
 }
 
+# install_iceberg_rest fetches Iceberg's REST catalog and compiles the program that starts it.
+install_iceberg_rest() {
+  local version name=iceberg-rest
+  version=$(cat "$here"/icebergrest/* | cksum)
+  fresh "$name" "$version" && return
+  say "installing Iceberg's REST catalog from Maven Central"
+  "$here/../../build/need" mvn:maven javac:default-jdk-headless
+  rm -rf "${cache:?}/$name"
+  mkdir -p "$cache/$name/lib"
+  mvn -B -q -f "$here/icebergrest/pom.xml" "$maven_plugin:copy-dependencies" -DincludeScope=runtime -DoutputDirectory="$cache/$name/lib" >&2
+  javac -cp "$cache/$name/lib/*" -d "$cache/$name/lib" "$here/icebergrest/Serve.java"
+  stamp "$name" "$version"
+}
+
 for version in $postgres_versions; do
   install_postgres "$version"
 done
@@ -171,6 +185,7 @@ install_mariadb
 install_versitygw
 install_ferret
 install_mongo_java
+install_iceberg_rest
 install_redis
 install_sshd
 if [ "${1:-}" = full ]; then # what make full needs beyond that

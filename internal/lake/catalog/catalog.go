@@ -49,7 +49,7 @@ type Catalog struct {
 	namespace string
 	step      func(string) error
 	now       func() time.Time
-	keep      int
+	keep      keeping
 	readOnly  bool
 	space     bool // made by Space
 
@@ -73,6 +73,8 @@ type Options struct {
 
 	// Snapshots is how many snapshots of a table a commit leaves in its metadata; 0: all.
 	Snapshots int
+	// History is the span of which it leaves more than these, thinned out: the last of each minute, hour and day; 0: none.
+	History time.Duration
 	// Now is the clock; nil: the system's.
 	Now func() time.Time
 
@@ -84,7 +86,7 @@ type Options struct {
 // Open opens a catalog, and makes it unless it is for reading.
 func Open(ctx context.Context, o Options) (*Catalog, error) {
 	c := &Catalog{
-		path: o.Path, io: o.IO, name: o.Name, namespace: o.Namespace, step: o.Step, now: o.Now, keep: o.Snapshots, readOnly: o.ReadOnly,
+		path: o.Path, io: o.IO, name: o.Name, namespace: o.Namespace, step: o.Step, now: o.Now, keep: keeping{o.Snapshots, o.History}, readOnly: o.ReadOnly,
 		loaded: map[string]loaded{},
 	}
 	if c.now == nil {

@@ -11,7 +11,7 @@ import (
 // the connection: closing either closes both. Its tables lie below the root of io. Snapshots is as in [Options].
 func (c *Catalog) Space(ctx context.Context, namespace string, io *FileIO, snapshots int) (*Catalog, error) {
 	s := &Catalog{
-		db: c.db, reg: c.reg, rest: c.rest, path: c.path, io: io, name: c.name, namespace: namespace, step: c.step, now: c.now, keep: snapshots, readOnly: c.readOnly, space: true,
+		db: c.db, reg: c.reg, rest: c.rest, path: c.path, io: io, name: c.name, namespace: namespace, step: c.step, now: c.now, keep: keeping{last: snapshots}, readOnly: c.readOnly, space: true,
 		loaded: map[string]loaded{},
 	}
 	if c.readOnly {

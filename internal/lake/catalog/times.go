@@ -60,9 +60,9 @@ func after(m table.Metadata, now int64) int64 {
 	return max(now, last+1)
 }
 
-// apply makes the metadata that follows from updates at a time, without the snapshots beyond the number to
-// keep (0: all).
-func apply(base table.Metadata, updates []table.Update, location string, at int64, keep int) (table.Metadata, error) {
+// apply makes the metadata that follows from updates at a time, without the snapshots that are not
+// to be kept.
+func apply(base table.Metadata, updates []table.Update, location string, at int64, keep keeping) (table.Metadata, error) {
 	out, err := timed(base, updates, at, keep)
 	if err != nil {
 		return nil, err
@@ -77,8 +77,8 @@ func addsSnapshot(updates []table.Update) bool {
 	return slices.ContainsFunc(updates, func(u table.Update) bool { return u.Action() == table.UpdateAddSnapshot })
 }
 
-// timed are the updates at a time, and the one that leaves out the snapshots beyond the number to keep.
-func timed(base table.Metadata, updates []table.Update, at int64, keep int) ([]table.Update, error) {
+// timed are the updates at a time, and the one that leaves out the snapshots that are not to be kept.
+func timed(base table.Metadata, updates []table.Update, at int64, keep keeping) ([]table.Update, error) {
 	out := make([]table.Update, 0, len(updates)+2)
 	added := 0
 	for _, u := range updates {
@@ -95,7 +95,7 @@ func timed(base table.Metadata, updates []table.Update, at int64, keep int) ([]t
 		out = append(out, table.NewAddSnapshotUpdate(s))
 		added++
 	}
-	if drop := surplus(base, keep-added); keep > 0 && len(drop) > 0 {
+	if drop := keep.surplus(base, added, at); len(drop) > 0 {
 		// Files are left to whoever sweeps: readers may still be at them.
 		out = append(out, table.NewRemoveSnapshotsUpdate(drop, false))
 	}
@@ -129,23 +129,6 @@ func relabel(s *table.Snapshot) {
 	if p.GetInt("added-data-files", 0) == 0 && p.GetInt("deleted-data-files", 0) > 0 {
 		s.Summary.Operation = table.OpDelete
 	}
-}
-
-// surplus lists the snapshots to leave out so that at most keep of the present ones remain: the oldest, but none that has a
-// name (the last one is called main).
-func surplus(m table.Metadata, keep int) []int64 {
-	snapshots := m.Snapshots()
-	var drop []int64
-	named := map[int64]bool{}
-	for _, ref := range m.Refs() {
-		named[ref.SnapshotID] = true
-	}
-	for i := range max(0, len(snapshots)-max(keep, 0)) { // they stand in the order of their commits
-		if id := snapshots[i].SnapshotID; !named[id] {
-			drop = append(drop, id)
-		}
-	}
-	return drop
 }
 
 // touch is the first change of a commit that adds no snapshot: it sets the time. The library's builder takes a time from a

@@ -14,7 +14,7 @@ import (
 func clocked(t *testing.T, keep int) (*Catalog, *time.Time) {
 	c := newCatalog(t, t.TempDir(), false)
 	now := time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
-	c.now, c.keep = func() time.Time { return now }, keep
+	c.now, c.keep = func() time.Time { return now }, keeping{last: keep}
 	return c, &now
 }
 

@@ -1,0 +1,77 @@
+package catalog
+
+import (
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+)
+
+// keeping says which snapshots of a table a commit leaves in its metadata.
+type keeping struct {
+	last    int           // so many of the newest; 0: all
+	history time.Duration // beside them, thinned out, those of this span; 0: none
+}
+
+// Within a history the last snapshot of each minute of the past hour is kept, of each hour of the past day, and of each day before. So
+// the state at a whole minute, hour or day is kept exactly, in some hundred snapshots a day of history.
+const (
+	minutesFor = time.Hour
+	hoursFor   = 24 * time.Hour
+)
+
+// HistoryUnit is how far apart the snapshots of an age lie that a history keeps.
+func HistoryUnit(age time.Duration) time.Duration {
+	switch {
+	case age <= minutesFor:
+		return time.Minute
+	case age <= hoursFor:
+		return time.Hour
+	default:
+		return 24 * time.Hour
+	}
+}
+
+// surplus lists the snapshots to leave out at a time (Unix milliseconds) at which a commit adds some: all but the newest, those of
+// the history, and any that has a name (the last one is called main).
+func (k keeping) surplus(m table.Metadata, added int, at int64) []int64 {
+	if k.last <= 0 {
+		return nil
+	}
+	snapshots := m.Snapshots() // in the order of their commits
+	old := snapshots[:max(0, len(snapshots)-max(k.last-added, 0))]
+	named := map[int64]bool{}
+	for _, ref := range m.Refs() {
+		named[ref.SnapshotID] = true
+	}
+	var drop []int64
+	for i := range old {
+		if !named[old[i].SnapshotID] && !k.remembers(snapshots, i, at) {
+			drop = append(drop, old[i].SnapshotID)
+		}
+	}
+	return drop
+}
+
+// remembers reports whether the history keeps a snapshot: the last one of its unit of time, and of those that are older than the
+// history the last, which is the state at its beginning.
+func (k keeping) remembers(snapshots []table.Snapshot, i int, at int64) bool {
+	if k.history <= 0 {
+		return false
+	}
+	if i+1 == len(snapshots) {
+		return true
+	}
+	age := func(s *table.Snapshot) time.Duration { return time.Duration(at-s.TimestampMs) * time.Millisecond }
+	next := age(&snapshots[i+1])
+	if age(&snapshots[i]) > k.history {
+		return next <= k.history
+	}
+	unit := HistoryUnit(age(&snapshots[i])).Milliseconds()
+	// A unit ends with its last millisecond, which is the next whole minute, hour or day.
+	return (snapshots[i].TimestampMs+unit-1)/unit != (snapshots[i+1].TimestampMs+unit-1)/unit
+}
+
+// Overdue reports whether the next commit of a table would leave out snapshots: those of a table that rests outstay their time.
+func (c *Catalog) Overdue(t *table.Table) bool {
+	return len(c.keep.surplus(t.Metadata(), 0, c.now().UnixMilli())) > 0
+}
