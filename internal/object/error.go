@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -23,7 +24,10 @@ const (
 	BadSignature Kind = "bad_signature" // the secret key is wrong, or the clock
 	BadRegion    Kind = "bad_region"    // the bucket lies in another region
 	Unreachable  Kind = "unreachable"   // nobody answers, or not in time
-	Trouble      Kind = "trouble"       // the store answered with a failure of its own, again and again
+	Trouble      Kind = "trouble"       // the store answered with a failure of its own, or "slow down", again and again
+	Exists       Kind = "exists"        // there is such an object already
+	Unsupported  Kind = "unsupported"   // the store cannot do this
+	Taken        Kind = "taken"         // somebody else writes there
 	Unexpected   Kind = "unexpected"    // anything else
 )
 
@@ -80,7 +84,7 @@ func (s *Store) diagnose(op string, err error) (Kind, string) {
 		if errors.Is(err, context.Canceled) {
 			return Unexpected, ""
 		}
-		if errors.As(err, &u) || errors.As(err, &n) || strings.Contains(err.Error(), "unexpected EOF") {
+		if errors.As(err, &u) || errors.As(err, &n) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "unexpected EOF") {
 			return Unreachable, fmt.Sprintf("see whether %s is up and can be reached from here", s.host)
 		}
 		return Unexpected, ""
@@ -98,10 +102,17 @@ func (s *Store) diagnose(op string, err error) (Kind, string) {
 		return Denied, "the access key id is not known or has ended: see AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN or ~/.aws/credentials"
 	case minio.AccessDenied, "AllAccessDisabled", "Forbidden":
 		return Denied, fmt.Sprintf("allow %s on %s, or give other credentials: %s", actionOf(op), s.resourceOf(op), keysHint)
-	case "PermanentRedirect", "AuthorizationHeaderMalformed", "TemporaryRedirect", "IllegalLocationConstraintException":
-		return BadRegion, fmt.Sprintf("the bucket is not in the region %s: write the right one as region=... into the address", s.region)
+	case "PermanentRedirect", "AuthorizationHeaderMalformed", "TemporaryRedirect", "IllegalLocationConstraintException", minio.InvalidRegion:
+		return BadRegion, fmt.Sprintf("the bucket is not in the region %s: write the right one as region=%s into the address", s.region, firstOf(r.Region, "..."))
+	case minio.PreconditionFailed, "ConditionalRequestConflict":
+		return Exists, ""
+	case minio.NotImplemented:
+		return Unsupported, ""
 	}
-	if r.StatusCode >= http.StatusInternalServerError || r.Code == "SlowDown" {
+	if r.StatusCode == http.StatusMovedPermanently {
+		return BadRegion, fmt.Sprintf("the bucket is not in the region %s: write the right one as region=%s into the address", s.region, firstOf(r.Region, "..."))
+	}
+	if r.StatusCode >= http.StatusInternalServerError || r.Code == "SlowDown" || r.StatusCode == http.StatusTooManyRequests {
 		return Trouble, fmt.Sprintf("%s fails by itself; it is tried again", s.host)
 	}
 	if strings.Contains(strings.ToLower(r.Message), "access key id") {
@@ -118,8 +129,12 @@ func actionOf(op string) string {
 	switch op {
 	case "write":
 		return "s3:PutObject"
-	case "read":
+	case "read", "look at":
 		return "s3:GetObject"
+	case "give up an upload of":
+		return "s3:AbortMultipartUpload"
+	case "list uploads of":
+		return "s3:ListBucketMultipartUploads"
 	case "remove":
 		return "s3:DeleteObject"
 	}
@@ -127,7 +142,7 @@ func actionOf(op string) string {
 }
 
 func (s *Store) resourceOf(op string) string {
-	if op == "list" {
+	if strings.HasPrefix(op, "list") {
 		return "arn:aws:s3:::" + s.bucket
 	}
 	return "arn:aws:s3:::" + s.bucket + "/" + s.prefix + "*"

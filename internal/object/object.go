@@ -1,19 +1,13 @@
-// Package object is a small client of S3 and of stores that speak its protocol: one bucket, one prefix, and the five things that are
-// done with objects. Requests that fail for a while are tried again by the library below; what remains is an *Error that says what to do.
+// Package object is a small client of S3 and of stores that speak its protocol: one bucket, one prefix, and what is done with objects.
+// Requests that fail for a while are tried again by the library below; what remains is an *Error that says what to do.
 package object
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"iter"
-	"net"
-	"net/http"
-	"net/url"
-	"os"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -23,6 +17,13 @@ import (
 // retries is how often a request is sent before its failure is told; waits between them grow from 0.2 to 1 second.
 const retries = 5
 
+// partSize is the size of every part but the last of an object that is sent in parts: some stores want them equal. No object has more
+// than maxParts.
+const (
+	partSize = 16 << 20
+	maxParts = 10_000
+)
+
 // Store is the objects under one prefix of one bucket. It is safe for concurrent use and holds nothing but idle connections.
 type Store struct {
 	client *minio.Client
@@ -31,96 +32,20 @@ type Store struct {
 	region string
 	host   string
 	keys   *credentials.Credentials
+	meter  *meter
+	plain  atomic.Bool // the store knows no conditional writes
 }
 
-// Info is what a listing tells of an object.
+// Info is what is known of an object.
 type Info struct {
 	Key      string // without the store's prefix
 	Size     int64
 	Modified time.Time
+	ETag     string // another one: another content; the same says nothing across stores
 }
 
-// Open reads a URL like s3://bucket/prefix?endpoint=http://127.0.0.1:9000&region=us-east-1&path_style=true. Without an endpoint it is
-// Amazon's, without a region that of AWS_REGION, AWS_DEFAULT_REGION or us-east-1. Credentials come from the environment
-// (AWS_ACCESS_KEY_ID and so on), the shared credentials file, or the machine's role, in that order. Nothing is sent to the store yet.
-func Open(_ context.Context, rawURL string) (*Store, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil || u.Scheme != "s3" || u.Host == "" {
-		return nil, fmt.Errorf("%q is no address of an object store: want s3://bucket/prefix", rawURL)
-	}
-	if u.User != nil {
-		return nil, errors.New("the address of an object store has no user or key in it: they come from the environment, the credentials file or the machine's role")
-	}
-	s := &Store{bucket: u.Host, prefix: strings.Trim(u.Path, "/"), region: firstOf(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1")}
-	if s.prefix != "" {
-		s.prefix += "/"
-	}
-	endpoint, secure, lookup := "s3.amazonaws.com", true, minio.BucketLookupAuto
-	for key, values := range u.Query() {
-		value := values[len(values)-1]
-		switch key {
-		case "endpoint":
-			e, err := url.Parse(value)
-			if err != nil || e.Host == "" || (e.Scheme != "http" && e.Scheme != "https") || strings.Trim(e.Path, "/") != "" {
-				return nil, fmt.Errorf("endpoint %q of %s: want http://host:port or https://host", value, s)
-			}
-			endpoint, secure = e.Host, e.Scheme == "https"
-		case "region":
-			s.region = value
-		case "path_style":
-			on, err := strconv.ParseBool(value)
-			if err != nil {
-				return nil, fmt.Errorf("path_style %q of %s: want true or false", value, s)
-			}
-			if lookup = minio.BucketLookupDNS; on {
-				lookup = minio.BucketLookupPath
-			}
-		default:
-			return nil, fmt.Errorf("unknown parameter %q of %s: there are endpoint, region and path_style", key, s)
-		}
-	}
-	s.host = endpoint
-	s.keys = chain()
-	s.client, err = minio.New(endpoint, &minio.Options{
-		Creds: s.keys, Secure: secure, Region: s.region, BucketLookup: lookup, MaxRetries: retries, Transport: transport(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", s, err)
-	}
-	return s, nil
-}
-
-// chain looks for credentials where Amazon's own tools do. The machine's role is asked for last, and only for a moment: elsewhere than
-// at Amazon nobody answers.
-func chain() *credentials.Credentials {
-	return credentials.NewChainCredentials([]credentials.Provider{
-		&credentials.EnvAWS{},
-		&credentials.FileAWSCredentials{},
-		&credentials.IAM{Client: &http.Client{Timeout: 5 * time.Second}},
-	})
-}
-
-// transport gives up on a store that takes a request and never answers.
-func transport() *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
-		ExpectContinueTimeout: 5 * time.Second,
-		IdleConnTimeout:       time.Minute,
-		MaxIdleConnsPerHost:   4,
-		DisableCompression:    true, // objects come as they are, also those that were packed
-	}
-}
-
-func firstOf(list ...string) string {
-	for _, s := range list {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
+func (s *Store) info(o minio.ObjectInfo, key string) Info {
+	return Info{Key: key, Size: o.Size, Modified: o.LastModified, ETag: o.ETag}
 }
 
 // String is the store's address without parameters.
@@ -150,24 +75,101 @@ func (s *Store) Keys() (Keys, error) {
 	return Keys{ID: v.AccessKeyID, Secret: v.SecretAccessKey, Token: v.SessionToken}, nil
 }
 
-// Put writes an object; size is -1 where it is not known. A reader that is an io.Seeker is sent again after a failure. The object is
-// there whole or not at all.
+// Put writes an object; size is -1 where it is not known. A reader that is an io.Seeker is sent again after a failure; one that is an
+// io.ReaderAt too is sent in several parts at a time where it is large. The object is there whole or not at all.
 func (s *Store) Put(ctx context.Context, key string, r io.Reader, size int64) error {
-	_, err := s.client.PutObject(ctx, s.bucket, s.prefix+key, r, size, minio.PutObjectOptions{ContentType: "application/octet-stream"})
-	return s.fail("write", key, err)
+	_, err := s.put(ctx, key, r, size, false)
+	return err
+}
+
+// PutNew is Put of an object that must not be there yet: then the error is of kind Exists, and nothing is changed. A request that is
+// sent again after its answer was lost may find what it wrote itself, so Exists is no proof of somebody else. Stores that know no
+// conditional writes, and objects that are sent in parts, are written as by Put.
+func (s *Store) PutNew(ctx context.Context, key string, r io.Reader, size int64) (Info, error) {
+	if s.plain.Load() || size < 0 || size > partSize {
+		return s.put(ctx, key, r, size, false)
+	}
+	info, err := s.put(ctx, key, r, size, true)
+	if KindOf(err) != Unsupported {
+		return info, err
+	}
+	again, ok := r.(io.Seeker)
+	if !ok {
+		return info, err
+	}
+	if _, serr := again.Seek(0, io.SeekStart); serr != nil {
+		return info, errors.Join(err, serr)
+	}
+	s.plain.Store(true)
+	return s.put(ctx, key, r, size, false)
+}
+
+// Conditional reports whether the store refuses to write over an object when it is asked to; it tries it with an object of the name.
+func (s *Store) Conditional(ctx context.Context, key string) (bool, error) {
+	if _, err := s.put(ctx, key, bytes.NewReader(nil), 0, false); err != nil {
+		return false, err
+	}
+	_, err := s.put(ctx, key, bytes.NewReader(nil), 0, true)
+	switch KindOf(err) {
+	case Exists:
+		return true, nil
+	case Unsupported:
+		return false, nil
+	}
+	return false, err // which is nil where the store took the second one
+}
+
+func (s *Store) put(ctx context.Context, key string, r io.Reader, size int64, absent bool) (Info, error) {
+	o := minio.PutObjectOptions{ContentType: "application/octet-stream", PartSize: partSizeOf(size)}
+	if absent {
+		o.SetMatchETagExcept("*")
+	}
+	up, err := s.client.PutObject(ctx, s.bucket, s.prefix+key, r, size, o)
+	if err != nil {
+		return Info{}, s.fail("write", key, err)
+	}
+	return Info{Key: key, Size: up.Size, Modified: up.LastModified, ETag: up.ETag}, nil
+}
+
+func partSizeOf(size int64) uint64 {
+	n := uint64(partSize)
+	for size > int64(n)*maxParts {
+		n *= 2
+	}
+	return n
 }
 
 // Get reads an object; whoever gets it closes it. The error of a missing one is of kind NotFound.
 func (s *Store) Get(ctx context.Context, key string) (io.ReadCloser, error) {
-	o, err := s.client.GetObject(ctx, s.bucket, s.prefix+key, minio.GetObjectOptions{})
-	if err != nil {
+	body, _, err := s.Read(ctx, key)
+	return body, err
+}
+
+// Read is Get, with what the store says of the object. It is one request; a body that breaks off is an error of kind Unreachable.
+func (s *Store) Read(ctx context.Context, key string) (io.ReadCloser, Info, error) {
+	return s.read(ctx, key, minio.GetObjectOptions{})
+}
+
+// GetRange is Get for a part of an object. One that begins behind the end of the object is an error.
+func (s *Store) GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	if length <= 0 {
+		return io.NopCloser(bytes.NewReader(nil)), nil
+	}
+	var o minio.GetObjectOptions
+	if err := o.SetRange(offset, offset+length-1); err != nil {
 		return nil, s.fail("read", key, err)
 	}
-	// The library asks for nothing before the first read.
-	if _, err := o.Stat(); err != nil {
-		return nil, errors.Join(s.fail("read", key, err), o.Close())
+	body, _, err := s.read(ctx, key, o)
+	return body, err
+}
+
+func (s *Store) read(ctx context.Context, key string, o minio.GetObjectOptions) (io.ReadCloser, Info, error) {
+	core := minio.Core{Client: s.client}
+	body, info, _, err := core.GetObject(ctx, s.bucket, s.prefix+key, o)
+	if err != nil {
+		return nil, Info{}, s.fail("read", key, err)
 	}
-	return &reading{s, key, o}, nil
+	return &reading{s, key, body}, s.info(info, key), nil
 }
 
 // reading gives the errors of a body their kind.
@@ -179,6 +181,7 @@ type reading struct {
 
 func (r *reading) Read(p []byte) (int, error) {
 	n, err := r.body.Read(p)
+	r.store.meter.received.Add(int64(n))
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = r.store.fail("read", r.key, err)
 	}
@@ -187,24 +190,13 @@ func (r *reading) Read(p []byte) (int, error) {
 
 func (r *reading) Close() error { return r.body.Close() }
 
-// List goes through the objects whose key begins with the prefix, in the order of their keys; it ends with the first error.
-func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
-	return func(yield func(Info, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		for o := range s.client.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true}) {
-			if o.Err != nil {
-				yield(Info{}, s.fail("list", prefix, o.Err))
-				return
-			}
-			if !yield(Info{Key: strings.TrimPrefix(o.Key, s.prefix), Size: o.Size, Modified: o.LastModified}, nil) {
-				return
-			}
-		}
-		if err := ctx.Err(); err != nil {
-			yield(Info{}, s.fail("list", prefix, err))
-		}
+// Stat looks whether an object is there. The error of a missing one is of kind NotFound.
+func (s *Store) Stat(ctx context.Context, key string) (Info, error) {
+	o, err := s.client.StatObject(ctx, s.bucket, s.prefix+key, minio.StatObjectOptions{})
+	if err != nil {
+		return Info{}, s.fail("look at", key, err)
 	}
+	return s.info(o, key), nil
 }
 
 // Delete removes objects; one that is not there is no error. All are tried, the errors are joined.
