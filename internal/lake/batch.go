@@ -19,6 +19,9 @@ type batch struct {
 	bytes  int // bodies
 	frames int
 	to     uint64 // first offset behind the last frame
+
+	ordered    bool // an order of the journal is in it
+	suppressed int  // calls and dead letters that are not stored
 }
 
 func newBatch() *batch { return &batch{source: map[string][]*event.Call{}} }
@@ -33,7 +36,7 @@ func (b *batch) reset() {
 		b.source[name] = calls[:0]
 	}
 	b.letter = b.letter[:0]
-	b.bytes, b.frames = 0, 0
+	b.bytes, b.frames, b.ordered, b.suppressed = 0, 0, false, 0
 }
 
 // sources lists the sources that have calls, sorted.

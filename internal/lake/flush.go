@@ -20,6 +20,9 @@ func (w *Writer) flush(ctx context.Context) error {
 	w.began = w.l.o.Now()
 	drain, cancel := afterEnd(ctx, w.l.o.Drain)
 	defer cancel()
+	if err := w.keepOrders(drain); err != nil {
+		return err
+	}
 	sp := span{log: w.log, from: w.flushed, to: w.batch.to}
 	stated := false // by a table that was committed
 	flushTable := func(fn func() (bool, error)) error {
@@ -52,6 +55,7 @@ func (w *Writer) flush(ctx context.Context) error {
 	w.stat(func(s *Stats) {
 		s.Position, s.Flushed, s.FlushTime = sp.to, w.began.Add(took), took
 		s.Flushes++
+		s.Suppressed += int64(w.batch.suppressed)
 	})
 	return nil
 }
@@ -61,6 +65,12 @@ const statedBytes = 8 << 20
 
 // release gives up what the journal need not keep: what lies below the start of a flush that some table states.
 func (w *Writer) release(ctx context.Context, stated bool, sp span) error {
+	if w.batch.ordered { // somebody waits for it
+		return w.settle(ctx)
+	}
+	if err := w.roll(false); err != nil {
+		return err
+	}
 	if stated {
 		w.stated, w.silent = sp.from, 0
 		return w.trim(sp.from)
@@ -76,6 +86,9 @@ func (w *Writer) release(ctx context.Context, stated bool, sp span) error {
 func (w *Writer) settle(ctx context.Context) error {
 	if w.stated == w.flushed {
 		return nil
+	}
+	if err := w.roll(true); err != nil {
+		return err
 	}
 	if err := w.dead.commit(ctx, nil, span{log: w.log, from: w.flushed, to: w.flushed}); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"firth/internal/event"
 	"firth/internal/lake/catalog"
 	"firth/internal/lake/rowfile"
+	"firth/internal/lake/window"
 )
 
 // Names within the catalog, as engines that read the tables see them.
@@ -41,6 +42,7 @@ type Options struct {
 	Dir     string         // absolute path of the folder that holds the tables
 	URL     string         // what stands for Dir in the tables' locations, such as s3://bucket/prefix; empty: Dir itself, as file://
 	Window  string         // path of the folder of the dedup window
+	Purge   string         // path of the folder that keeps who is suppressed; empty: nobody can be
 
 	Sources []string // tables that exist from the start; others come with their first row
 
@@ -132,6 +134,10 @@ type Lake struct {
 	held    map[string]int      // data files that a backup reads, by path
 
 	backing sync.Mutex // held while a backup or a restore is going on
+
+	suppress *suppressions
+	purging  sync.RWMutex              // held by a purge, and shared by who brings in rows that did not come through the journal
+	windows  map[string]*window.Window // by table, while the writer runs; each is guarded by flushing of its store
 }
 
 // Open opens or makes the lake, with the tables of the configured sources and that of dead letters.
@@ -149,7 +155,10 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 	}
 	l := &Lake{
 		o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache(), verifier: newVerifier(o.FS),
-		stores: map[string]*store{}, writing: map[string]struct{}{}, held: map[string]int{},
+		stores: map[string]*store{}, writing: map[string]struct{}{}, held: map[string]int{}, windows: map[string]*window.Window{},
+	}
+	if l.suppress, err = openSuppressions(disk.OS{}, o.Purge); err != nil {
+		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())
 	}
 	if err := mend(ctx, o, c); err != nil {
 		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())

@@ -97,6 +97,7 @@ type Stats struct {
 	Rows        int64
 	Duplicates  int64
 	DeadLetters int64
+	Suppressed  int64 // calls, and refused ones, of people whose calls are not stored
 	Files       int64
 	Bytes       int64 // of Parquet
 	Sources     map[string]SourceStats

@@ -33,6 +33,8 @@ type Writer struct {
 	silent  int       // bodies flushed since without a row that was new
 	began   time.Time // start of the last flush
 	unsure  bool      // a commit took place whose outcome was unknown: it may not be on disk
+	shed    bool      // the journal has calls of suppressed people
+	rolled  int64     // when it was last made to let go of them; Unix microseconds
 
 	mu    sync.Mutex
 	state State
@@ -79,6 +81,7 @@ func (w *Writer) run(ctx context.Context) (err error) {
 	err = w.start(drain)
 	defer func() {
 		for _, s := range w.sources {
+			w.l.showWindow(s, false)
 			if cerr := s.window.Close(); cerr != nil {
 				w.l.o.Log.Warn("close dedup window", "table", s.name, "error", cerr)
 			}
@@ -170,6 +173,7 @@ func (w *Writer) source(ctx context.Context, name string) (*source, error) {
 			return nil, err
 		}
 		w.sources[name] = s
+		w.l.showWindow(s, true)
 	}
 	return s, nil
 }
@@ -244,15 +248,7 @@ const reasonUndecodable = "undecodable_record"
 
 // take decodes a frame into the batch. Rows that a table has already are left out when they are flushed.
 func (w *Writer) take(f Frame) {
-	err := w.decoder.Decode(f, w.log,
-		func(source string, c *event.Call) error {
-			w.batch.add(source, c)
-			return nil
-		},
-		func(d *event.DeadLetter) error {
-			w.batch.addDead(d)
-			return nil
-		})
+	err := w.decode(f)
 	if err != nil {
 		w.l.o.Log.Error("a record of the journal cannot be decoded; it goes to the dead letters", "offset", f.Offset, "error", err)
 		w.batch.addDead(&event.DeadLetter{ReceivedAt: f.ReceivedAt, Reason: reasonUndecodable, Payload: f.Payload, Log: w.log, Offset: f.Offset})
@@ -260,4 +256,24 @@ func (w *Writer) take(f Frame) {
 	w.batch.frames++
 	w.next = f.Offset + uint64(max(f.Count, 1))
 	w.batch.to = w.next
+}
+
+// decode puts what a frame holds into the batch, less what is suppressed, or carries out the order that it is.
+func (w *Writer) decode(f Frame) error {
+	if event.IsOrder(f.Payload) {
+		return w.order(f)
+	}
+	return w.decoder.Decode(f, w.log,
+		func(source string, c *event.Call) error {
+			if !w.suppressed(w.l.Suppressed(source, c)) {
+				w.batch.add(source, c)
+			}
+			return nil
+		},
+		func(d *event.DeadLetter) error {
+			if !w.suppressed(w.l.suppressedLetter(d, false)) {
+				w.batch.addDead(d)
+			}
+			return nil
+		})
 }
