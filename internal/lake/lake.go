@@ -53,6 +53,9 @@ type Options struct {
 	DedupWindow time.Duration
 	DedupIDs    int
 
+	// History is how long old states of the tables stay readable, thinned out: see [Reader.SnapshotAt]; 0: the last commits alone.
+	History time.Duration
+
 	Nice int // niceness of the flushing thread; 0 leaves it as it is
 
 	FS   disk.FS
@@ -148,7 +151,7 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
 	c, err := catalog.Open(ctx, catalog.Options{
-		Path: o.Catalog, Server: o.Server, Name: CatalogName, Namespace: Namespace, IO: io, Snapshots: keepSnapshots, Now: o.Now, Step: o.step,
+		Path: o.Catalog, Server: o.Server, Name: CatalogName, Namespace: Namespace, IO: io, Snapshots: o.snapshots(), History: o.History, Now: o.Now, Step: o.step,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)

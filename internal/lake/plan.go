@@ -36,18 +36,20 @@ func newPlanner(name string, io *catalog.FileIO) *planner {
 }
 
 // plan returns the snapshot that the metadata calls current.
-func (p *planner) plan(m table.Metadata) (*Snapshot, error) {
+func (p *planner) plan(m table.Metadata) (*Snapshot, error) { return p.planAt(m, m.CurrentSnapshot()) }
+
+// planAt returns one of the snapshots of the metadata; that of nil has no files.
+func (p *planner) planAt(m table.Metadata, at *table.Snapshot) (*Snapshot, error) {
 	positions, err := offsets(m.Properties(), positionKey)
 	if err != nil {
 		return nil, err
 	}
 	out := &Snapshot{Source: p.name, Positions: positions}
-	current := m.CurrentSnapshot()
-	if current == nil {
+	if at == nil {
 		return out, nil
 	}
-	out.ID, out.Time = current.SnapshotID, microsTime(current.TimestampMs*1000)
-	text, err := p.io.ReadFile(current.ManifestList)
+	out.ID, out.Time = at.SnapshotID, microsTime(at.TimestampMs*1000)
+	text, err := p.io.ReadFile(at.ManifestList)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 const (
 	DefaultTendEvery = time.Minute
 	DefaultGrace     = 15 * time.Minute
+	DefaultOrphans   = 24 * time.Hour
 )
 
 // TendOptions say how a lake is tended. The zero value of an optional field stands for its default.
@@ -23,6 +24,8 @@ type TendOptions struct {
 	Every time.Duration // between two rounds
 	// Grace is how long a file that nothing names stays on disk: longer than the longest query, whose files it keeps.
 	Grace time.Duration
+	// Orphans is how long a file stays that another engine left in a table's folder, by a write that failed; at least Grace.
+	Orphans time.Duration
 	// Keep is how long events are kept: a day (of ts; of received_at for dead letters) is dropped once all of it is older.
 	// 0 keeps them for ever.
 	Keep time.Duration
@@ -49,6 +52,7 @@ type Tender struct {
 // Tender returns what tends the lake. A lake has one.
 func (l *Lake) Tender(o TendOptions) *Tender {
 	o.Every, o.Grace = or(o.Every, DefaultTendEvery), or(o.Grace, DefaultGrace)
+	o.Orphans = max(or(o.Orphans, DefaultOrphans), o.Grace)
 	if o.elapsed == nil {
 		start := time.Now()
 		o.elapsed = func() time.Duration { return time.Since(start) }
@@ -138,6 +142,9 @@ func (t *Tender) tend(ctx context.Context, byHand bool, progress func(TendProgre
 	for _, name := range names {
 		if err := t.retain(ctx, name, now, byHand, progress, &report); err != nil {
 			errs = append(errs, fmt.Errorf("drop old days of table %s: %w", name, err))
+		}
+		if err := t.forgetHistory(ctx, name); err != nil {
+			errs = append(errs, fmt.Errorf("drop old snapshots of table %s: %w", name, err))
 		}
 		if err := t.pack(ctx, name, byHand, progress, &report); err != nil {
 			errs = append(errs, fmt.Errorf("merge manifests of table %s: %w", name, err))

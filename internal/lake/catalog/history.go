@@ -71,7 +71,7 @@ func (k keeping) remembers(snapshots []table.Snapshot, i int, at int64) bool {
 	return (snapshots[i].TimestampMs+unit-1)/unit != (snapshots[i+1].TimestampMs+unit-1)/unit
 }
 
-// Overdue reports whether the next commit of a table would leave out snapshots: those of a table that rests outstay their time.
-func (c *Catalog) Overdue(t *table.Table) bool {
-	return len(c.keep.surplus(t.Metadata(), 0, c.now().UnixMilli())) > 0
+// Overdue reports whether a commit now would leave out snapshots: those of a table that rests outstay their time.
+func (c *Catalog) Overdue(m table.Metadata) bool {
+	return c.keep.history > 0 && len(c.keep.surplus(m, 0, c.now().UnixMilli())) > 0
 }
