@@ -19,18 +19,6 @@ const (
 	hoursFor   = 24 * time.Hour
 )
 
-// HistoryUnit is how far apart the snapshots of an age lie that a history keeps.
-func HistoryUnit(age time.Duration) time.Duration {
-	switch {
-	case age <= minutesFor:
-		return time.Minute
-	case age <= hoursFor:
-		return time.Hour
-	default:
-		return 24 * time.Hour
-	}
-}
-
 // surplus lists the snapshots to leave out at a time (Unix milliseconds) at which a commit adds some: all but the newest, those of
 // the history, and any that has a name (the last one is called main).
 func (k keeping) surplus(m table.Metadata, added int, at int64) []int64 {
@@ -61,14 +49,17 @@ func (k keeping) remembers(snapshots []table.Snapshot, i int, at int64) bool {
 	if i+1 == len(snapshots) {
 		return true
 	}
-	age := func(s *table.Snapshot) time.Duration { return time.Duration(at-s.TimestampMs) * time.Millisecond }
-	next := age(&snapshots[i+1])
-	if age(&snapshots[i]) > k.history {
-		return next <= k.history
+	this, next := snapshots[i].TimestampMs, snapshots[i+1].TimestampMs
+	since := at - k.history.Milliseconds()
+	if this < since {
+		return next >= since
 	}
-	unit := HistoryUnit(age(&snapshots[i])).Milliseconds()
-	// A unit ends with its last millisecond, which is the next whole minute, hour or day.
-	return (snapshots[i].TimestampMs+unit-1)/unit != (snapshots[i+1].TimestampMs+unit-1)/unit
+	// A unit ends with its last millisecond, which is the next whole minute, hour or day; its age is that of its end.
+	last := func(unit, age time.Duration) bool {
+		end := (this + unit.Milliseconds() - 1) / unit.Milliseconds() * unit.Milliseconds()
+		return next > end && end >= at-age.Milliseconds()
+	}
+	return last(time.Minute, minutesFor) || last(time.Hour, hoursFor) || last(24*time.Hour, k.history)
 }
 
 // Overdue reports whether a commit now would leave out snapshots: those of a table that rests outstay their time.
