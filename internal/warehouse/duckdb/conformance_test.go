@@ -36,6 +36,7 @@ func target(t *testing.T, path string) *warehousetest.Target {
 			byHand(t, path, statements)
 			return target(t, path)
 		},
+		Files: func(*testing.T) []string { return []string{path} },
 		Lacks: map[string]string{
 			"a table of Segment's":          "Segment and RudderStack load into no DuckDB",
 			"a table of Segment's with ids": "Segment and RudderStack load into no DuckDB",

@@ -65,6 +65,7 @@ type DB struct {
 	texts       arena               // of the rows that are being appended
 	tended      time.Time           // of the last checkpoint while idle
 	views       map[string]string   // the SQL of the lake's views as they are
+	lost        error               // why nothing can be written any more; nil: it can
 	dirty       bool                // something was committed since the last checkpoint
 	unsaved     int64               // bytes of rows committed since the last checkpoint
 	checkpoints atomic.Int64        // time that the last one took, in nanoseconds
@@ -90,7 +91,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if err := os.MkdirAll(o.TempDir, 0o700); err != nil {
 		return nil, openError(abs, err)
 	}
-	if err := makeFile(ctx, abs, o); err != nil {
+	if err := errors.Join(makeFile(ctx, abs, o), sweepFresh(o.TempDir)); err != nil {
 		return nil, openError(abs, err)
 	}
 	d := &DB{path: abs, catalog: strings.TrimSuffix(filepath.Base(abs), filepath.Ext(abs)), now: o.Now, options: o, known: map[string]tables{}, notices: map[string][]string{}, views: map[string]string{}}
@@ -265,8 +266,8 @@ func (d *DB) Ping(ctx context.Context) error {
 func (d *DB) Tend(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.dirty || d.now().Sub(d.tended) < tendEvery {
-		return nil
+	if d.lost != nil || !d.dirty || d.now().Sub(d.tended) < tendEvery {
+		return d.lost
 	}
 	return d.checkpoint(ctx)
 }
@@ -295,7 +296,7 @@ func (d *DB) Close() error {
 	defer d.mu.Unlock()
 	var err error
 	if d.writer != nil {
-		if d.dirty {
+		if d.dirty && d.lost == nil {
 			err = d.checkpoint(context.Background())
 		}
 		err = errors.Join(err, d.writer.Close())
@@ -311,6 +312,9 @@ func (d *DB) Close() error {
 func (d *DB) exec(ctx context.Context, statements string, args ...any) error {
 	if d.writer == nil {
 		return errClosed
+	}
+	if d.lost != nil {
+		return d.lost
 	}
 	_, err := d.writer.ExecContext(ctx, statements, args...)
 	return err

@@ -43,6 +43,9 @@ type Target struct {
 	// Segment are the types of the columns id, received_at, uuid_ts, loaded_at, n (a number) and s (a text) of a table as Segment
 	// makes it; those that are missing are varchar(256), timestamp and double precision.
 	Segment map[string]string
+	// Files are what the warehouse keeps on a disk that the suite can read, as it is now; nil: it cannot. Nothing of a person who was
+	// forgotten may stand in them, packed or not, where Forgotten.Erased says so.
+	Files func(t *testing.T) []string
 	// Lacks names tests, or behaviours that a test asks for, which the engine cannot have, each with the reason. The suite prints it.
 	Lacks map[string]string
 }
@@ -63,7 +66,7 @@ type behaviour struct {
 
 // Run runs the suite. open gives an empty warehouse each time, and closes it with the test.
 func Run(t *testing.T, open func(t *testing.T) *Target) {
-	for _, list := range [][]behaviour{basics, people, odds, users, replays, rebuilds} {
+	for _, list := range [][]behaviour{basics, people, odds, users, replays, rebuilds, forgets} {
 		for _, c := range list {
 			t.Run(c.name, func(t *testing.T) {
 				b := &bench{Target: open(t), t: t, source: "production", schema: "production"}
