@@ -36,8 +36,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.serveReady(w, r)
 	case p == "/metrics":
 		f.metrics.ServeHTTP(w, r)
-	case p == "/" || strings.HasPrefix(p, "/api/"):
+	case p == "/" || strings.HasPrefix(p, "/api/") || forTables(p):
 		if f.open && !namesThisMachine(r.Host) {
+			if forTables(p) {
+				refuseTables(w, http.StatusForbidden, "ForbiddenException", fmt.Sprintf("the server is open (no users), so it answers only to its own address, not to %q: "+
+					"use http://127.0.0.1:PORT or http://localhost:PORT, or configure users", r.Host))
+				return
+			}
 			writeError(w, http.StatusForbidden, "forbidden_host",
 				fmt.Sprintf("the server is open (no users), so it answers only to its own address, not to %q", r.Host),
 				"use http://127.0.0.1:PORT or http://localhost:PORT, or configure users")
@@ -93,7 +98,11 @@ func newProxy(socket string, why func() string) *httputil.ReverseProxy {
 		},
 		Transport:     socketTransport(socket),
 		FlushInterval: -1,
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) {
+			if forTables(r.URL.Path) {
+				refuseTables(w, http.StatusServiceUnavailable, "ServiceUnavailableException", "the catalog is not available right now: "+why())
+				return
+			}
 			w.Header().Set("Retry-After", "2")
 			writeError(w, http.StatusServiceUnavailable, "unavailable", "SQL and pages are not available right now: "+why(),
 				"collecting goes on; see /readyz, and try again in a few seconds")

@@ -163,5 +163,5 @@ func mergeOptions(cfg *config.Config, dir folders) lake.MergeOptions {
 // tendOptions are the settings of retention and sweeper. A short grace, which tests have, asks for frequent rounds.
 func tendOptions(cfg *config.Config) lake.TendOptions {
 	grace := time.Duration(cfg.Lake.Grace)
-	return lake.TendOptions{Every: min(lake.DefaultTendEvery, max(grace/3, 100*time.Millisecond)), Grace: grace, Keep: time.Duration(cfg.Lake.Keep)}
+	return lake.TendOptions{Every: min(lake.DefaultTendEvery, max(grace/3, 100*time.Millisecond)), Grace: grace, Orphans: time.Duration(cfg.Lake.Orphans), Keep: time.Duration(cfg.Lake.Keep)}
 }

@@ -39,7 +39,8 @@ type worker struct {
 	orders  *control
 	syncs   *control
 	forgets http.HandlerFunc
-	list    *api.Handler  // of the warehouses, whether the embedded one is open or not
+	list    *api.Handler // of the warehouses, whether the embedded one is open or not
+	tables  *tablesDoor
 	landed  chan struct{} // closed when fleet and mirrors have ended
 }
 
@@ -98,7 +99,7 @@ func (w *worker) serve(ctx context.Context) error {
 		}
 		return err
 	})
-	return group.Wait()
+	return errors.Join(group.Wait(), w.tables.end())
 }
 
 func newWorker(cfg *config.Config, dir folders, log *slog.Logger, kinds map[string]serverKind, mirrors mirrorKinds) *worker {
@@ -107,6 +108,7 @@ func newWorker(cfg *config.Config, dir folders, log *slog.Logger, kinds map[stri
 	w.fleet = newFleet(cfg, dir, log, kinds, w.history)
 	w.mirrors = newMirrorFleet(cfg, log, mirrors, w.history, func() mirror.Target { return mirrorsOf(w.answer.Load()) })
 	w.list = w.newAPI(closedEngine{w.state})
+	w.tables = newTablesDoor(cfg, dir, log)
 	return w
 }
 
@@ -150,6 +152,8 @@ func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.forgets(rw, r)
 	case r.URL.Path == "/api/warehouses" || r.URL.Path == "/api/mirrors":
 		w.list.ServeHTTP(rw, r)
+	case forTables(r.URL.Path):
+		w.tables.ServeHTTP(rw, r)
 	case h != nil:
 		h.ServeHTTP(rw, r)
 	default:

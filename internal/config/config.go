@@ -65,6 +65,9 @@ type Lake struct {
 	Keep Duration `yaml:"keep"`
 	// Grace is how long a file that no snapshot names any more stays for those who still read it. It is longer than Query.Deadline.
 	Grace Duration `yaml:"grace"`
+	// Orphans is how long a file that another engine left behind, of a write that failed, stays.
+	Orphans Duration `yaml:"orphans"`
+	Readers Readers  `yaml:"readers"`
 }
 
 // Merge says how files of the lake become fewer and larger.
@@ -112,6 +115,8 @@ type User struct {
 	Password Secret  `yaml:"password"`
 	Role     string  `yaml:"role"`
 	Schemas  Strings `yaml:"schemas"`
+	// Token is what other engines show in place of name and password, at /iceberg.
+	Token Secret `yaml:"token"`
 }
 
 // Journal bounds the durable log.
@@ -163,7 +168,8 @@ func defaultLake() Lake {
 			Large:  LargeMerge{Every: Duration(10 * time.Minute), Bytes: 100 << 20},
 			Memory: 128 << 20,
 		},
-		Grace: Duration(15 * time.Minute),
+		Grace:   Duration(15 * time.Minute),
+		Orphans: Duration(24 * time.Hour),
 	}
 }
 

@@ -34,7 +34,9 @@ func (d *decoder) validate(c *Config) {
 	}
 	d.sources(c)
 	d.users(c)
+	d.tokens(c)
 	d.lake(c)
+	d.readers(c)
 	d.warehouses(c)
 	d.databases(c)
 	d.mirrors(c)

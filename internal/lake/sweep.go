@@ -27,6 +27,8 @@ type corpse struct {
 	name  fileName
 	since time.Time
 	bytes int64
+
+	orphan bool // another engine wrote it
 }
 
 // ward is a table during a sweep.
@@ -66,7 +68,7 @@ func (t *Tender) sweep(ctx context.Context, tables []string, now time.Time, prog
 	for _, w := range wards {
 		for _, c := range w.dead {
 			total.condemn(c)
-			if now.Sub(c.since) >= t.o.Grace {
+			if now.Sub(c.since) >= t.grace(c) {
 				due++
 			}
 		}
@@ -106,6 +108,9 @@ func (t *Tender) examine(ctx context.Context, table string, total *TendStats) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := t.spare(ctx, table, files); err != nil {
+		return nil, err
+	}
 	written := map[fileName]bool{}
 	for n := range files.files {
 		if t.l.beingWritten(t.path(n)) {
@@ -130,7 +135,7 @@ func (t *Tender) examine(ctx context.Context, table string, total *TendStats) (*
 			total.MetadataFiles++
 			total.MetadataBytes += size
 		} else {
-			out.dead = append(out.dead, corpse{name: n, bytes: size})
+			out.dead = append(out.dead, corpse{name: n, bytes: size, orphan: files.orphans[n]})
 		}
 	}
 	total.ForeignFiles += files.foreign
@@ -214,7 +219,7 @@ func (t *Tender) bury(ctx context.Context, wards []*ward, now time.Time, due int
 	for _, w := range wards {
 		var batch []corpse
 		for _, c := range w.dead {
-			if now.Sub(c.since) >= t.o.Grace {
+			if now.Sub(c.since) >= t.grace(c) {
 				batch = append(batch, c)
 			}
 		}

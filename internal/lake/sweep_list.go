@@ -13,9 +13,10 @@ import (
 
 // listing is what lies in a table's folder.
 type listing struct {
-	files   map[fileName]fs.DirEntry // named as Firth and the library name files
-	days    map[string][]fileName    // folder of a day, as a path: its files
-	mixed   map[string]bool          // days with something else in them
+	files   map[fileName]fs.DirEntry // named as Firth and the library name files, and orphans
+	orphans map[fileName]bool        // those of files that another engine wrote
+	days    map[string][]fileName    // folder of a day, or of another engine, as a path: its files
+	mixed   map[string]bool          // those with something else in them
 	foreign int64                    // everything else
 }
 
@@ -30,7 +31,7 @@ const uuidText = `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`
 
 // listTable reads the folders of a table. Any error means that nothing is known; a folder that is missing is empty.
 func listTable(l *Lake, table string) (*listing, error) {
-	out := &listing{files: map[fileName]fs.DirEntry{}, days: map[string][]fileName{}, mixed: map[string]bool{}}
+	out := &listing{files: map[fileName]fs.DirEntry{}, orphans: map[fileName]bool{}, days: map[string][]fileName{}, mixed: map[string]bool{}}
 	top, err := out.read(l, table)
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func listTable(l *Lake, table string) (*listing, error) {
 		if e.Type().IsRegular() && metadataName.MatchString(e.Name()) {
 			out.files[unique.Make(table+"/metadata/"+e.Name())] = e
 		} else {
-			out.foreign++
+			out.other("", table+"/metadata", e)
 		}
 	}
 	days, err := out.read(l, table, "data")
@@ -56,11 +57,15 @@ func listTable(l *Lake, table string) (*listing, error) {
 		return nil, err
 	}
 	for _, day := range days {
-		if !day.IsDir() || !isDay(day.Name()) {
-			out.foreign++
-			continue
+		switch {
+		case !day.IsDir():
+			out.other("", table+"/data", day)
+		case isDay(day.Name()):
+			err = out.day(l, table, day.Name())
+		default:
+			err = out.strange(l, table+"/data/"+day.Name(), 1)
 		}
-		if err := out.day(l, table, day.Name()); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -76,8 +81,7 @@ func (out *listing) day(l *Lake, table, day string) error {
 	out.days[dir] = nil
 	for _, e := range list {
 		if !e.Type().IsRegular() || !dataName.MatchString(e.Name()) {
-			out.foreign++
-			out.mixed[dir] = true
+			out.other(dir, table+"/data/"+day, e)
 			continue
 		}
 		n := unique.Make(table + "/data/" + day + "/" + e.Name())

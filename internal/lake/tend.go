@@ -73,7 +73,7 @@ type TendStats struct {
 	CondemnedFiles int64 // nothing names them; they wait for the end of their grace
 	CondemnedBytes int64
 	Oldest         time.Time // since when the first of them waits; zero: none does
-	ForeignFiles   int64     // not named as Firth names files: they are left alone
+	ForeignFiles   int64     // named as no engine names files: they are left alone
 
 	Files, Bytes                 int64 // of data, in the current snapshots
 	MetadataFiles, MetadataBytes int64 // in use

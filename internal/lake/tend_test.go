@@ -208,9 +208,10 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 	d.mustFlush("production", c.calls(3)...)
 	root := filepath.Join(d.o.Dir, "production")
 	foreign := []string{
-		"README", "data/notes.txt", "data/ts_day=2026-11-20/part-0.parquet", "data/ts_day=2026-11-20/0000000000000000-0000000000000000.csv",
-		"data/ts_day=2026-13-45/0000000000000000-0000000000000000.parquet", "metadata/version-hint.text", "metadata/00001-x.metadata.json",
+		"README", "data/notes.txt", "data/ts_day=2026-11-20/part-0.txt", "data/ts_day=2026-11-20/0000000000000000-0000000000000000.csv",
+		"data/ts_day=2026-13-45/notes.txt", "metadata/version-hint.text", "metadata/part-0.metadata.txt", "metadata/deep/00001-x.metadata.json",
 		"other/0000000000000000-0000000000000000.parquet", "data/ts_day=2020-01-01/deep/0000000000000000-0000000000000000.parquet",
+		"data/.snapshot/0000000000000000-0000000000000000.parquet",
 	}
 	dead := []string{
 		"data/ts_day=2020-01-02/0000000000000000-0000000000000000.parquet",
