@@ -14,8 +14,14 @@ import (
 type Bloom []byte
 
 // MayHold reports whether the row group may have the value; false is certain.
-func (b Bloom) MayHold(text string) bool {
-	ok, err := bloom.CheckSplitBlock(bytes.NewReader(b), int64(len(b)), bloom.XXH64{}.Sum64([]byte(text)))
+func (b Bloom) MayHold(text string) bool { return b.MayHoldHash(BloomHash([]byte(text))) }
+
+// BloomHash is what filters know of a value.
+func BloomHash(text []byte) uint64 { return bloom.XXH64{}.Sum64(text) }
+
+// MayHoldHash is MayHold for the hash of a value.
+func (b Bloom) MayHoldHash(hash uint64) bool {
+	ok, err := bloom.CheckSplitBlock(bytes.NewReader(b), int64(len(b)), hash)
 	return ok || err != nil
 }
 
