@@ -59,7 +59,8 @@ func Targets[S MirrorStage](m interface {
 	Stage(ctx context.Context, t warehouse.MirrorTable, o warehouse.StageOptions) (S, error)
 	IDs(ctx context.Context, t warehouse.MirrorTable, after vector.Value, limit int) ([]vector.Value, error)
 }) Mirrors {
-	return adapted{mirrorOf: m.Mirror, ids: m.IDs, stage: func(ctx context.Context, t warehouse.MirrorTable, o warehouse.StageOptions) (MirrorStage, error) {
+	forgets, _ := m.(mirrorForgetter)
+	return adapted{forgets: forgets, mirrorOf: m.Mirror, ids: m.IDs, stage: func(ctx context.Context, t warehouse.MirrorTable, o warehouse.StageOptions) (MirrorStage, error) {
 		s, err := m.Stage(ctx, t, o)
 		if err != nil {
 			return nil, err
@@ -69,6 +70,7 @@ func Targets[S MirrorStage](m interface {
 }
 
 type adapted struct {
+	forgets  mirrorForgetter // nil: it cannot
 	mirrorOf func(context.Context, warehouse.MirrorTable) (*warehouse.MirrorState, error)
 	stage    func(context.Context, warehouse.MirrorTable, warehouse.StageOptions) (MirrorStage, error)
 	ids      func(context.Context, warehouse.MirrorTable, vector.Value, int) ([]vector.Value, error)
@@ -89,7 +91,7 @@ func (a adapted) IDs(ctx context.Context, t warehouse.MirrorTable, after vector.
 // RunMirrors runs the list of behaviours that every warehouse of mirrors passes; only, where there are any, names those to run. open gives
 // an empty warehouse each time, and closes it with the test.
 func RunMirrors(t *testing.T, open func(t *testing.T) *MirrorTarget, only ...string) {
-	for _, list := range [][]mirrorBehaviour{mirrorModes, mirrorLists, mirrorHistories, mirrorShapes, mirrorTroubles, mirrorValues, mirrorChildren} {
+	for _, list := range [][]mirrorBehaviour{mirrorModes, mirrorLists, mirrorHistories, mirrorShapes, mirrorTroubles, mirrorValues, mirrorChildren, mirrorForgets} {
 		for _, c := range list {
 			if len(only) > 0 && !slices.Contains(only, c.name) {
 				continue
