@@ -33,16 +33,18 @@ func S3(t testing.TB) *Store {
 	f := newFolder(t, "KILL")
 	f.as = nil // the store does not mind who runs it
 	s := &Store{Region: "us-east-1", Bucket: "firth-test", AccessKey: "test-access", SecretKey: "test-secret-key", t: t}
-	root := filepath.Join(f.dir, "objects")
+	root, users := filepath.Join(f.dir, "objects"), filepath.Join(f.dir, "users")
 	s.Dir = filepath.Join(root, s.Bucket)
-	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{s.Dir, users} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(Port(t)))
 	s.Endpoint = "http://" + addr
 	s.p = &process{
 		folder: f, name: program, up: s.answers,
-		args: []string{"--port", addr, "--access", s.AccessKey, "--secret", s.SecretKey, "--region", s.Region, "--health", "/health", "posix", root},
+		args: []string{"--port", addr, "--access", s.AccessKey, "--secret", s.SecretKey, "--region", s.Region, "--health", "/health", "--iam-dir", users, "posix", root},
 	}
 	s.p.start(t)
 	t.Cleanup(func() {
