@@ -45,6 +45,9 @@ type Error struct {
 // Error says operation, object and cause; the hint is apart.
 func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Object, e.Err) }
 
+// Advice is the hint, for code that does not know stores.
+func (e *Error) Advice() string { return e.Hint }
+
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
