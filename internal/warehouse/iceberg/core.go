@@ -108,7 +108,7 @@ func (t *tbl) field(name string) int {
 func (t *tbl) add(name string, kind iceberg.Type, doc string) iceberg.NestedField {
 	t.lastID++
 	f := iceberg.NestedField{ID: t.lastID, Name: name, Type: kind, Doc: doc}
-	t.fields = append(slices.Clone(t.fields), f)
+	t.fields = append(t.fields, f)
 	return f
 }
 
@@ -133,7 +133,7 @@ func (d *DB) load(ctx context.Context, schema, name string) (*tbl, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &tbl{schema: schema, name: name, at: name, t: t, props: t.Properties(), fields: t.Schema().Fields(), lastID: t.Metadata().LastColumnID()}
+	out := &tbl{schema: schema, name: name, at: name, t: t, props: t.Properties(), fields: slices.Clone(t.Schema().Fields()), lastID: t.Metadata().LastColumnID()}
 	if out.files, err = s.files(t.Metadata()); err != nil {
 		return nil, fmt.Errorf("table %s.%s: %w", schema, name, err)
 	}

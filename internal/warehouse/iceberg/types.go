@@ -2,14 +2,17 @@ package iceberg
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apache/iceberg-go"
 
 	"firth/internal/table"
+	"firth/internal/warehouse"
 )
 
-// engineType is what the engine calls an Iceberg type, for the types that tables have: none of them is nested.
+// engineType is what the engine calls an Iceberg type, for the types that tables have: lists of scalars are the only nested ones.
 func engineType(t iceberg.Type) (string, error) {
 	switch t := t.(type) {
 	case iceberg.BooleanType:
@@ -34,6 +37,9 @@ func engineType(t iceberg.Type) (string, error) {
 		return "VARCHAR", nil
 	case iceberg.BinaryType:
 		return "BLOB", nil
+	case *iceberg.ListType:
+		elem, err := engineType(t.Element)
+		return elem + "[]", err
 	}
 	return "", fmt.Errorf("a column of type %s, which nothing of Firth's makes", t)
 }
@@ -136,7 +142,7 @@ func copyTo(fields []iceberg.NestedField, query, folder, order string) (string, 
 			return "", fmt.Errorf("column %s: %w", f.Name, err)
 		}
 		list[i] = "CAST(" + quote(f.Name) + " AS " + kind + ") AS " + quote(f.Name)
-		ids[i] = quote(f.Name) + ": " + fmt.Sprint(f.ID)
+		ids[i] = quote(f.Name) + ": " + fieldID(f)
 	}
 	query = "SELECT " + strings.Join(list, ", ") + " FROM (" + query + ") AS q"
 	if order != "" {
@@ -146,5 +152,27 @@ func copyTo(fields []iceberg.NestedField, query, folder, order string) (string, 
 		"', FILENAME_PATTERN 'part_{i}', FIELD_IDS {" + strings.Join(ids, ", ") + "})", nil
 }
 
+// fieldID is the value of a column in FIELD_IDS.
+func fieldID(f iceberg.NestedField) string {
+	if list, ok := f.Type.(*iceberg.ListType); ok {
+		return fmt.Sprintf("{__duckdb_field_id: %d, element: %d}", f.ID, list.ElementID)
+	}
+	return strconv.Itoa(f.ID)
+}
+
 // fileSize is about how large a file becomes before another is begun.
 const fileSize = "128MB"
+
+// stampText is a time as a constant.
+func stampText(t time.Time) string {
+	return literal(t.UTC().Format("2006-01-02 15:04:05.999999-07")) + "::TIMESTAMPTZ"
+}
+
+// inexact is a query for rows of discards: those integers of a column that no float holds. Only magnitudes beyond 2^53 are looked at, and
+// compared exactly.
+func inexact(name, column, from string, now time.Time) string {
+	c := quote(column)
+	return "SELECT " + literal(name) + " AS table_name, " + literal(column) + " AS column_name, " + c + "::VARCHAR AS value, 'integer' AS value_type, 'float' AS column_type, " +
+		literal(warehouse.ReasonInexact) + " AS reason, id AS row_id, received_at, " + stampText(now) + " AS loaded_at FROM " + from +
+		" WHERE (" + c + " > 9007199254740992 OR " + c + " < -9007199254740992) AND " + c + "::DOUBLE::HUGEINT <> " + c
+}
