@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/big"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/apache/iceberg-go"
@@ -50,12 +51,15 @@ func readFooter(r io.ReaderAt, size int64, fields []iceberg.NestedField) (out *f
 	byID := make(map[int]iceberg.NestedField, len(fields))
 	for _, f := range fields {
 		byID[f.ID] = f
+		if list, ok := f.Type.(*iceberg.ListType); ok {
+			byID[list.ElementID] = iceberg.NestedField{ID: list.ElementID, Type: f.Type}
+		}
 	}
-	leaves := m.Schema[1:]
+	leaves := slices.DeleteFunc(slices.Clone(m.Schema[1:]), func(e format.SchemaElement) bool { return e.NumChildren.V > 0 })
 	out = &footer{rows: m.NumRows, columns: make(map[int]*columnFooter, len(leaves))}
 	for _, group := range m.RowGroups {
 		if len(group.Columns) != len(leaves) {
-			return nil, errors.New("it has nested columns")
+			return nil, errors.New("its row groups have other columns than it")
 		}
 		for i := range group.Columns {
 			chunk := &group.Columns[i].MetaData
@@ -88,6 +92,9 @@ func groupStart(c *format.ColumnMetaData) int64 {
 func (c *columnFooter) add(chunk *format.ColumnMetaData) {
 	s := &chunk.Statistics
 	c.size += chunk.TotalCompressedSize
+	if _, list := c.field.Type.(*iceberg.ListType); list { // its values are elements: how many there are is nothing to plan by
+		return
+	}
 	c.values += chunk.NumValues
 	c.nulls += s.NullCount
 	switch {
@@ -268,6 +275,10 @@ func (f *footer) describe(t *tbl, location string, size int64) (iceberg.DataFile
 	sizes, values, nulls := map[int]int64{}, map[int]int64{}, map[int]int64{}
 	lower, upper := map[int][]byte{}, map[int][]byte{}
 	for id, c := range f.columns {
+		if _, list := c.field.Type.(*iceberg.ListType); list {
+			sizes[id] = c.size
+			continue
+		}
 		sizes[id], values[id], nulls[id] = c.size, c.values, c.nulls
 		lo, hi := c.bounds()
 		if lo != nil {

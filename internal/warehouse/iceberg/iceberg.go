@@ -32,6 +32,9 @@ type Options struct {
 	IO *catalog.FileIO
 	// Workshop opens an engine that may read and write below TempDir and below the folder of IO, or of its cache. Who asked closes it.
 	Workshop func(ctx context.Context) (*duckdb.Workshop, error)
+	// Stages is a folder of this machine where rows of mirrors wait until they are published; Workshop's may read and write there too. It is
+	// for mirrors alone.
+	Stages string
 	// Grace is how long files that nothing names any more, and snapshots that are not the last, stay for those who still read them.
 	Grace time.Duration
 
