@@ -232,7 +232,7 @@ func (p *producer) fill(b *block, in io.Reader) (more bool, err error) {
 			if len(b.text) >= MaxLine {
 				return p.skip(b, in)
 			}
-			b.text = append(b.text, make([]byte, min(len(b.text), MaxLine-len(b.text)))...)[:len(b.text)]
+			b.text = append(make([]byte, 0, min(2*len(b.text), MaxLine)), b.text...)
 		}
 		var n int
 		n, err = in.Read(b.text[len(b.text):cap(b.text)])

@@ -118,7 +118,7 @@ func (l *Lake) Import(ctx context.Context, o ImportOptions, progress func(Import
 
 // suppressor says which calls must not come into the lake any more.
 type suppressor interface {
-	Suppressed(c *event.Call) bool
+	Suppressed(source string, c *event.Call) bool
 }
 
 // importing is one run of an import.
@@ -148,9 +148,7 @@ type importing struct {
 
 // open finds out where the import goes on.
 func (im *importing) open(ctx context.Context) (err error) {
-	if im.suppress, err = im.suppressor(); err != nil {
-		return err
-	}
+	im.suppress, _ = any(im.l).(suppressor)
 	tables, err := im.l.catalog.Tables(ctx)
 	if err != nil {
 		return err
@@ -174,12 +172,6 @@ func (im *importing) open(ctx context.Context) (err error) {
 	im.start, err = readImportState(im.store.current().Properties()[importKey+im.log])
 	im.report.resume(im.position, im.start)
 	return err
-}
-
-// suppressor is the lake itself, where it knows of people to be forgotten.
-func (im *importing) suppressor() (suppressor, error) {
-	s, _ := any(im.l).(suppressor)
-	return s, nil
 }
 
 // run reads and writes beside each other: while one step is written the next is read.

@@ -195,7 +195,7 @@ func (r *importReader) call(ctx context.Context, c *event.Call) error {
 	case dayOf(c.TS) < r.oldest:
 		s.totals.Outdated++
 		return nil
-	case r.im.suppress != nil && r.im.suppress.Suppressed(c):
+	case r.im.suppress != nil && r.im.suppress.Suppressed(r.im.o.Source, c):
 		s.totals.Suppressed++
 		return nil
 	}
