@@ -19,6 +19,7 @@ import (
 
 // answer is the open warehouse with what works on it. One process at a time has it.
 type answer struct {
+	place  *lakePlace
 	reader *lake.Reader
 	db     *duckdb.DB
 	loader *load.Loader
@@ -34,18 +35,18 @@ type answerParts struct {
 
 // openAnswer opens lake and warehouse. The error may carry a hint.
 func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, parts answerParts) (*answer, error) {
-	lakeDir, err := cfg.LakeDir()
+	place, err := openPlace(ctx, cfg, dir)
 	if err != nil {
-		return nil, fmt.Errorf("find lake folder: %w", err)
-	}
-	if err := ensureFolders(dir.temp(), lakeDir); err != nil {
 		return nil, err
 	}
-	reader, err := lake.OpenReaderIn(ctx, dir.catalog(), lakeDir)
+	if err := ensureFolders(dir.temp(), place.Dir); err != nil {
+		return nil, errors.Join(err, place.close())
+	}
+	reader, err := place.reader(ctx)
 	if err != nil {
 		return nil, lakeHint(fmt.Errorf("open lake: %w", err))
 	}
-	db, err := duckdb.Open(ctx, dir.warehouse(), duckdb.Options{Memory: int64(cfg.Query.Memory), LakeDir: lakeDir, TempDir: dir.temp()})
+	db, err := duckdb.Open(ctx, dir.warehouse(), duckdb.Options{Memory: int64(cfg.Query.Memory), LakeDir: place.Dir, TempDir: dir.temp()})
 	if err != nil {
 		return nil, errors.Join(err, reader.Close())
 	}
@@ -56,9 +57,9 @@ func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.
 	}
 	local := cfg.Warehouses[config.Local]
 	return &answer{
-		reader: reader, db: db,
+		place: place, reader: reader, db: db,
 		loader: load.New(load.Options{
-			Name: config.Local, Lake: reader, Warehouse: db, Views: db, History: history, Rules: rules, Standard: event.Standard(rules),
+			Name: config.Local, Lake: reader, Warehouse: db, Views: viewsOf(db, place, time.Duration(cfg.Query.Deadline), log), History: history, Rules: rules, Standard: event.Standard(rules),
 			NewShaper: load.Segment(rules, event.ShapeOptions{}), NewSurvey: load.Survey(rules, event.ShapeOptions{}), TempDir: dir.temp(), Log: log,
 			Selection: selection(&local), Others: parts.others, LakeOnly: local.Off,
 		}),

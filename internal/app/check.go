@@ -183,7 +183,7 @@ func checkFolder(ctx context.Context, cfg *config.Config) []Finding {
 	}
 	defer lock.release()
 	out = append(out, Finding{What: "data folder", OK: true, Found: dir})
-	out = append(out, writable(cfg)...)
+	out = append(out, writable(ctx, cfg, folders{dir})...)
 	out = append(out, addresses(ctx, cfg)...)
 	return append(out, tables(ctx, cfg, folders{dir}), openable(ctx, cfg, folders{dir}))
 }
@@ -196,8 +196,11 @@ func split(err error) []error {
 	return []error{err}
 }
 
-func writable(cfg *config.Config) []Finding {
+func writable(ctx context.Context, cfg *config.Config, data folders) []Finding {
 	dir, err := cfg.LakeDir()
+	if err == nil && cfg.LakeStore() != "" {
+		return checkStore(ctx, cfg, data)
+	}
 	if err == nil {
 		err = os.MkdirAll(dir, 0o750)
 	}

@@ -49,11 +49,7 @@ type tableSum struct {
 }
 
 func sumTables(ctx context.Context, cfg *config.Config, dir folders) (sum tableSum, err error) {
-	lakeDir, err := cfg.LakeDir()
-	if err != nil {
-		return sum, fmt.Errorf("find lake folder: %w", err)
-	}
-	reader, err := lake.OpenReaderIn(ctx, dir.catalog(), lakeDir)
+	reader, err := openLakeReader(ctx, cfg, dir)
 	if err != nil {
 		return sum, err
 	}

@@ -275,5 +275,9 @@ func hintOf(err error) string {
 	if errors.As(err, &h) {
 		return h.Hint()
 	}
+	var advised interface{ Advice() string } // by an object store
+	if errors.As(err, &advised) {
+		return advised.Advice()
+	}
 	return ""
 }

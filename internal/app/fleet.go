@@ -118,12 +118,9 @@ func (m *member) guarded(ctx context.Context) (err error) {
 // openLake opens the lake for reading, again and again while it cannot be opened; nil: ctx has ended.
 func (f *fleet) openLake(ctx context.Context) *lake.Reader {
 	for ctx.Err() == nil {
-		lakeDir, err := f.cfg.LakeDir()
+		reader, err := openLakeReader(ctx, f.cfg, f.dir)
 		if err == nil {
-			var reader *lake.Reader
-			if reader, err = lake.OpenReaderIn(ctx, f.dir.catalog(), lakeDir); err == nil {
-				return reader
-			}
+			return reader
 		}
 		err = lakeHint(fmt.Errorf("open lake: %w", err))
 		f.lake.SetError(state.Failed, err, hintOf(err))

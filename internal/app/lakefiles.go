@@ -76,14 +76,10 @@ func (o *LakeOptions) openReader(ctx context.Context) (*lake.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	lakeDir, err := cfg.LakeDir()
-	if err != nil {
-		return nil, fmt.Errorf("find lake folder: %w", err)
-	}
 	if _, err := os.Stat(dir.catalog()); errors.Is(err, os.ErrNotExist) {
 		return nil, emptyFolder(dir.root)
 	}
-	reader, err := lake.OpenReaderIn(ctx, dir.catalog(), lakeDir)
+	reader, err := openLakeReader(ctx, cfg, dir)
 	if err != nil {
 		return nil, lakeHint(fmt.Errorf("open lake: %w", err))
 	}

@@ -48,9 +48,9 @@ func checkOrder(job string, o lakeOrder) error {
 }
 
 // lakeOptions are the settings of the lake in this data folder, for the process that commits to it.
-func lakeOptions(cfg *config.Config, dir folders, lakeDir string, log *slog.Logger) lake.Options {
+func lakeOptions(cfg *config.Config, dir folders, place *lakePlace, log *slog.Logger) lake.Options {
 	return lake.Options{
-		Catalog: dir.catalog(), Dir: lakeDir, Window: dir.window(), Sources: sourceNames(cfg),
+		Catalog: place.Catalog, Server: place.Server, Dir: place.Dir, URL: place.URL, FS: place.FS, Window: dir.window(), Sources: sourceNames(cfg),
 		Every: time.Duration(cfg.Lake.Flush.Every), Bytes: int(cfg.Lake.Flush.Bytes),
 		DedupWindow: time.Duration(cfg.Lake.Dedup.Window), DedupIDs: cfg.Lake.Dedup.IDs,
 		Nice: flushNice, Log: log.With("component", "lake"),
@@ -59,18 +59,19 @@ func lakeOptions(cfg *config.Config, dir folders, lakeDir string, log *slog.Logg
 
 // openLakeTools opens the lake for a command. The data folder must be locked.
 func openLakeTools(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger) (*lakeTools, error) {
-	lakeDir, err := cfg.LakeDir()
-	if err != nil {
-		return nil, fmt.Errorf("find lake folder: %w", err)
-	}
-	if err := ensureFolders(lakeDir, dir.window(), dir.temp()); err != nil {
-		return nil, hint(err, "the folders of data: and lake.url: must be writable")
-	}
-	l, err := lake.Open(ctx, lakeOptions(cfg, dir, lakeDir, log))
+	place, err := openPlaceToWrite(ctx, cfg, dir, log)
 	if err != nil {
 		return nil, lakeHint(err)
 	}
-	t := &lakeTools{lake: l, merger: l.Merger(mergeOptions(cfg, dir)), tender: l.Tender(tendOptions(cfg)), close: l.Close}
+	if err := ensureFolders(place.Dir, dir.window(), dir.temp()); err != nil {
+		return nil, errors.Join(hint(err, "the folders of data: and lake.url: must be writable"), place.close())
+	}
+	l, err := lake.Open(ctx, lakeOptions(cfg, dir, place, log))
+	if err != nil {
+		return nil, errors.Join(lakeHint(err), place.close())
+	}
+	t := &lakeTools{lake: l, merger: l.Merger(mergeOptions(cfg, dir)), tender: l.Tender(tendOptions(cfg))}
+	t.close = func() error { return errors.Join(l.Close(), place.close()) }
 	t.settle = func(ctx context.Context, show func(progress)) error { return settleFolder(ctx, l, dir, show) }
 	return t, nil
 }

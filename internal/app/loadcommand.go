@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"firth/internal/config"
-	"firth/internal/lake"
 	"firth/internal/load"
 	"firth/internal/warehouse"
 )
@@ -153,11 +152,7 @@ func (o *LoadOptions) loadHere(ctx context.Context, cfg *config.Config, dir fold
 }
 
 func (o *LoadOptions) loadRemote(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, history load.History, order *loadOrder, show func(progress)) (json.RawMessage, error) {
-	lakeDir, err := cfg.LakeDir()
-	if err != nil {
-		return nil, fmt.Errorf("find lake folder: %w", err)
-	}
-	reader, err := lake.OpenReaderIn(ctx, dir.catalog(), lakeDir)
+	reader, err := openLakeReader(ctx, cfg, dir)
 	if err != nil {
 		return nil, lakeHint(fmt.Errorf("open lake: %w", err))
 	}

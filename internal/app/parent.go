@@ -26,6 +26,7 @@ type parent struct {
 	log     *slog.Logger
 	started func()
 
+	place    *lakePlace
 	journal  *journal.Journal
 	lake     *lake.Lake
 	writer   *lake.Writer
@@ -59,23 +60,23 @@ const diskReserve = 64 << 20
 func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.Logger, o ServeOptions, withChild bool) (*parent, error) {
 	p := &parent{cfg: cfg, dir: dir, log: log, started: o.started, lag: &flushLag{}, now: time.Now}
 	p.pressure = &pressure{look: p.backlog, log: log, now: time.Now}
-	lakeDir, err := cfg.LakeDir()
-	if err != nil {
-		return nil, fmt.Errorf("find lake folder: %w", err)
+	var err error
+	if p.place, err = openPlaceToWrite(ctx, cfg, dir, log); err != nil {
+		return nil, lakeHint(err)
 	}
-	if err := ensureFolders(lakeDir, dir.window(), dir.temp()); err != nil {
-		return nil, hint(err, "the folders of data: and lake.url: must be writable")
+	if err := ensureFolders(p.place.Dir, dir.window(), dir.temp()); err != nil {
+		return nil, errors.Join(hint(err, "the folders of data: and lake.url: must be writable"), p.place.close())
 	}
 	p.journal, err = journal.Open(disk.OS{}, dir.journal(), journal.Options{MaxBytes: int64(cfg.Journal.MaxBytes), MinFree: diskReserve})
 	if err != nil {
-		return nil, hint(fmt.Errorf("open journal: %w", err), "%s", journal.Hint(err))
+		return nil, errors.Join(hint(fmt.Errorf("open journal: %w", err), "%s", journal.Hint(err)), p.place.close())
 	}
 	if r := p.journal.Stats().Recovered; r.Bytes > 0 {
 		log.Info("the journal's end was cut to what had been written whole: nothing that was acknowledged is in the rest", "file", r.Path, "bytes", r.Bytes)
 	}
-	p.lake, err = lake.Open(ctx, lakeOptions(cfg, dir, lakeDir, log))
+	p.lake, err = lake.Open(ctx, lakeOptions(cfg, dir, p.place, log))
 	if err != nil {
-		return nil, errors.Join(lakeHint(err), p.journal.Close())
+		return nil, errors.Join(lakeHint(err), p.journal.Close(), p.place.close())
 	}
 	p.writer = p.lake.Writer(logCursor{p.journal, p.lag}, newCallDecoder())
 	p.merger, p.tender = p.lake.Merger(mergeOptions(cfg, dir)), p.lake.Tender(tendOptions(cfg))
@@ -115,7 +116,9 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	return p, nil
 }
 
-func (p *parent) close() error { return errors.Join(p.lake.Close(), p.journal.Close()) }
+func (p *parent) close() error {
+	return errors.Join(p.lake.Close(), p.journal.Close(), p.place.close())
+}
 
 func collectOptions(cfg *config.Config, log *slog.Logger) collect.Options {
 	o := collect.Options{

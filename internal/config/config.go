@@ -56,11 +56,15 @@ type Source struct {
 
 // Lake says where the event tables live and how they are written.
 type Lake struct {
-	// URL is a folder as file://PATH; a relative path is taken from the working directory. Default <data>/lake.
-	URL   string `yaml:"url"`
-	Flush Flush  `yaml:"flush"`
-	Dedup Dedup  `yaml:"dedup"`
-	Merge Merge  `yaml:"merge"`
+	// URL is a folder as file://PATH, where a relative path is taken from the working directory, or s3://BUCKET/PREFIX. Default <data>/lake.
+	URL string `yaml:"url"`
+	// Cache is the local copy of what lies at s3://.
+	Cache LakeCache `yaml:"cache"`
+	// Catalog says where the tables are registered; nothing: in <data>/catalog.db.
+	Catalog Catalog `yaml:"catalog"`
+	Flush   Flush   `yaml:"flush"`
+	Dedup   Dedup   `yaml:"dedup"`
+	Merge   Merge   `yaml:"merge"`
 	// Keep is how long events are kept, by their day; 0 is for ever.
 	Keep Duration `yaml:"keep"`
 	// Grace is how long a file that no snapshot names any more stays for those who still read it. It is longer than Query.Deadline.
@@ -161,6 +165,7 @@ func Default() *Config {
 
 func defaultLake() Lake {
 	return Lake{
+		Cache: LakeCache{Bytes: 10 << 30},
 		Flush: Flush{Every: Duration(time.Second), Bytes: 32 << 20},
 		Dedup: Dedup{Window: Duration(24 * time.Hour), IDs: 20_000_000},
 		Merge: Merge{
@@ -197,10 +202,13 @@ func Parse(path string, text []byte) (*Config, error) {
 	return c, nil
 }
 
-// LakeDir is the folder that Lake.URL names, absolute.
+// LakeDir is the folder that Lake.URL names, absolute; of a lake at an object store it is the one of the cache.
 func (c *Config) LakeDir() (string, error) {
 	dir := filepath.Join(c.Data, "lake")
-	if c.Lake.URL != "" {
+	switch {
+	case c.LakeStore() != "":
+		dir = c.cacheDir()
+	case c.Lake.URL != "":
 		dir = c.Lake.URL[len("file://"):]
 	}
 	return filepath.Abs(dir)

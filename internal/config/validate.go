@@ -97,9 +97,7 @@ func (d *decoder) users(c *Config) {
 }
 
 func (d *decoder) lake(c *Config) {
-	if u := c.Lake.URL; u != "" && !strings.HasPrefix(u, "file://") {
-		d.fault(d.lines["lake.url"], "lake.url", "this build keeps the lake on a local disk: write file://PATH")
-	}
+	d.lakeStore(c)
 	if c.Lake.Flush.Every <= 0 {
 		d.fault(d.lines["lake.flush.every"], "lake.flush.every", "must be more than 0")
 	}
@@ -117,6 +115,7 @@ func (d *decoder) lake(c *Config) {
 		d.fault(d.lines["lake.keep"], "lake.keep", "must be at least 1d: events go by whole days; leave it out to keep them for ever")
 	}
 	d.merge(&c.Lake.Merge)
+	d.catalog(&c.Lake.Catalog)
 }
 
 // leastKeep is the shortest time for which events are kept: retention takes whole days.

@@ -276,6 +276,7 @@ type Place struct {
 	Dir     string         // absolute path of the folder that holds the tables
 	URL     string         // what stands for Dir in the tables' locations, such as s3://bucket/prefix; empty: Dir itself, as file://
 	FS      disk.FS        // where Dir is; nil: local disk
+	Done    func() error   // called when a reader that was opened here is closed; may be nil
 }
 
 // OpenReaderAt opens the lake at a place for reading; see [OpenReaderIn].
@@ -294,5 +295,6 @@ func OpenReaderAt(ctx context.Context, p Place) (*Reader, error) {
 	if err := r.checkPlace(ctx, p.Dir); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
+	r.done = p.Done
 	return r, nil
 }

@@ -57,6 +57,7 @@ type Reader struct {
 	calls   *rowfile.Table[event.Call]
 
 	verifier *verifier
+	done     func() error // see Place; may be nil
 
 	mu      sync.Mutex
 	tables  map[string]*seen
@@ -95,8 +96,14 @@ func openReaderAt(ctx context.Context, p Place, root string) (*Reader, error) {
 	}, nil
 }
 
-// Close releases the catalog.
-func (r *Reader) Close() error { return r.catalog.Close() }
+// Close releases the catalog, and what the [Place] has to be released.
+func (r *Reader) Close() error {
+	err := r.catalog.Close()
+	if r.done != nil {
+		err = errors.Join(err, r.done())
+	}
+	return err
+}
 
 // Sources lists the tables of events, sorted.
 func (r *Reader) Sources(ctx context.Context) ([]string, error) {

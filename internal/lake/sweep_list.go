@@ -18,6 +18,8 @@ type listing struct {
 	days    map[string][]fileName    // folder of a day, or of another engine, as a path: its files
 	mixed   map[string]bool          // those with something else in them
 	foreign int64                    // everything else
+
+	tree map[string][]fs.DirEntry // the folders by path, where they were all listed at once
 }
 
 // Names of files in a table's two folders. What bears another name is somebody else's.
@@ -29,9 +31,21 @@ var (
 
 const uuidText = `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`
 
+// forest is a file system in which folders are only names, and which lists all files below one in a few requests.
+type forest interface {
+	// Tree lists a folder and all folders below it, each by its absolute path.
+	Tree(dir string) (map[string][]fs.DirEntry, error)
+}
+
 // listTable reads the folders of a table. Any error means that nothing is known; a folder that is missing is empty.
 func listTable(l *Lake, table string) (*listing, error) {
 	out := &listing{files: map[fileName]fs.DirEntry{}, orphans: map[fileName]bool{}, days: map[string][]fileName{}, mixed: map[string]bool{}}
+	if far, ok := l.o.FS.(forest); ok {
+		var err error
+		if out.tree, err = far.Tree(filepath.Join(l.o.Dir, table)); err != nil {
+			return nil, fmt.Errorf("list table %s: %w", table, err)
+		}
+	}
 	top, err := out.read(l, table)
 	if err != nil {
 		return nil, err
@@ -93,6 +107,9 @@ func (out *listing) day(l *Lake, table, day string) error {
 
 func (out *listing) read(l *Lake, path ...string) ([]fs.DirEntry, error) {
 	dir := filepath.Join(l.o.Dir, filepath.Join(path...))
+	if out.tree != nil {
+		return out.tree[dir], nil
+	}
 	list, err := l.o.FS.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -67,6 +67,7 @@ func (w *Writer) fail(err error) {
 
 func hintFor(err error) string {
 	var sync *disk.SyncError
+	var advised interface{ Advice() string } // the file system below may know better
 	switch {
 	case errors.Is(err, errJournalOlder):
 		return "a copy of the journal was put back that is older than the lake: put back the lake of the same time, or move the journal's folder away"
@@ -74,6 +75,8 @@ func hintFor(err error) string {
 		return DamageHint
 	case disk.IsFull(err):
 		return "make room on the disk of the lake: events are accepted until the journal's budget is full"
+	case errors.As(err, &advised) && advised.Advice() != "":
+		return advised.Advice()
 	case errors.As(err, &sync):
 		return "look at the disk: it did not take what was written"
 	default:

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"slices"
 	"time"
+
+	"firth/internal/disk"
 )
 
 // Verify reads all files of a snapshot, also those that were found whole before, and lists the damaged ones. Progress, when set,
@@ -59,6 +61,10 @@ func (r *Reader) Check(ctx context.Context, files []*File) []Damage {
 		if ctx.Err() != nil {
 			return out
 		}
+		if !isHere(r.verifier.fs, f.Path) { // it is looked at when it comes
+			now[f.Path] = seen[f.Path]
+			continue
+		}
 		was, known := seen[f.Path]
 		is, err := r.stamp(f)
 		if err == nil && (!known || was != is || r.verifier.isBad(f.Path)) {
@@ -83,6 +89,12 @@ func (r *Reader) Check(ctx context.Context, files []*File) []Damage {
 	}
 	r.verifier.forget(folder, func(path string) bool { _, ok := now[path]; return ok || all[path] })
 	return out
+}
+
+// isHere reports whether a file can be read without fetching it from elsewhere.
+func isHere(fsys disk.FS, path string) bool {
+	far, ok := fsys.(interface{ Cached(name string) bool })
+	return !ok || far.Cached(path)
 }
 
 // stamp is that of a file as it is now.
@@ -164,6 +176,9 @@ func (r *Reader) scrubRound(ctx context.Context, pace func(int) error, say func(
 		live := make(map[string]bool, len(snap.Files))
 		for _, f := range snap.Files {
 			live[f.Path] = true
+			if !isHere(r.verifier.fs, f.Path) {
+				continue
+			}
 			err := r.verify(f, pace)
 			if ctx.Err() != nil {
 				return ctx.Err()

@@ -55,6 +55,9 @@ func verifyAvro(path string, content []byte) error {
 	return fmt.Errorf("%w: %s: its checksum is not the one that it tells", ErrDamaged, path)
 }
 
+// VerifyAvro is what reading a manifest or manifest list does with its content: a file that can tell that it was changed is [ErrDamaged].
+func VerifyAvro(path string, content []byte) error { return verifyAvro(path, content) }
+
 // readSound reads a file of a table's metadata. One that can tell that it was changed is [ErrDamaged] then.
 func readSound(fsys disk.FS, path string) ([]byte, error) {
 	content, err := disk.ReadFile(fsys, path)
