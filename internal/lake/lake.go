@@ -135,6 +135,7 @@ type Lake struct {
 	stores  map[string]*store   // by table
 	writing map[string]struct{} // data files on their way, by path without checksums
 	held    map[string]int      // data files that a backup reads, by path
+	merges  map[*byte]struct{}  // those that are under way
 
 	backing sync.Mutex // held while a backup or a restore is going on
 
@@ -158,7 +159,7 @@ func Open(ctx context.Context, o Options) (*Lake, error) {
 	}
 	l := &Lake{
 		o: o, catalog: c, calls: callTable(), dead: deadTable(), blooms: newBloomCache(), verifier: newVerifier(o.FS),
-		stores: map[string]*store{}, writing: map[string]struct{}{}, held: map[string]int{}, windows: map[string]*window.Window{},
+		stores: map[string]*store{}, writing: map[string]struct{}{}, held: map[string]int{}, merges: map[*byte]struct{}{}, windows: map[string]*window.Window{},
 	}
 	if l.suppress, err = openSuppressions(disk.OS{}, o.Purge); err != nil {
 		return nil, errors.Join(fmt.Errorf("open lake: %w", err), c.Close())

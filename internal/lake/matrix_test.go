@@ -75,7 +75,14 @@ func stepsInSource(t *testing.T) (names []string) {
 }
 
 // elsewhere says which test crashes at steps that the history does not take.
-var elsewhere = map[string]string{"mend": "TestMendIsKilledBetweenSteps", "mended": "TestMendIsKilledBetweenSteps"}
+var elsewhere = map[string]string{
+	"mend": "TestMendIsKilledBetweenSteps", "mended": "TestMendIsKilledBetweenSteps",
+	"purge search": purgeIsKilled, "purge write": purgeIsKilled, "purge window": purgeIsKilled, "purge sweep": purgeIsKilled,
+	"purge": purgeIsKilled, "done purge": purgeIsKilled, "purge manifests": purgeIsKilled, "done purge manifests": purgeIsKilled,
+	"suppress": "TestSuppressionIsKilled",
+}
+
+const purgeIsKilled = "TestPurgeIsKilledAtEachStep"
 
 // TestDurableSteps lists every durable step, named ones and changes to the disk, that the crash tests of this file go through. A step
 // of the source that no crash test goes through fails it.

@@ -184,6 +184,7 @@ func (m *Merger) step(ctx context.Context, kind MergeKind, source string, byHand
 	}
 	m.one.Lock()
 	defer m.one.Unlock()
+	defer m.l.beginMerge()()
 	if err := ctx.Err(); err != nil {
 		return false, nil //nolint:nilerr // the end is no failure
 	}

@@ -36,6 +36,8 @@ func (l *Lake) Restore(ctx context.Context, dir string, progress func(BackupProg
 		return BackupReport{}, errBackingUp
 	}
 	defer l.backing.Unlock()
+	l.purging.RLock() // rows of people that a purge has not found yet must not come in behind it
+	defer l.purging.RUnlock()
 	r := &restore{l: l, dir: dir, progress: progress}
 	report, err := r.run(ctx)
 	if err != nil {
@@ -249,8 +251,7 @@ func (r *restore) copyFile(ctx context.Context, t *restoring, f *backupFile) err
 	if err != nil {
 		return err
 	}
-	t.landed = append(t.landed, d)
-	return nil
+	return r.keep(ctx, t, &File{Path: to.path, Rows: f.Rows, Bytes: f.Bytes, Day: dayTime(day), MinOffset: startOf(f.Path)}, d)
 }
 
 // commit names the files and the positions in one step.

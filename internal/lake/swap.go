@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 
 	"github.com/apache/iceberg-go"
@@ -21,6 +22,12 @@ type swap struct {
 	pick   func(*Snapshot) []*File // chooses the files to take out, in place of remove, from the snapshot that is replaced
 	add    []iceberg.DataFile
 	note   iceberg.Properties
+
+	// For a purge. Bare writes what is said of removed files without their bounds, touch names manifests to be written anew without what
+	// they say of files that went before, and set chooses properties for the same commit by the present ones.
+	bare  bool
+	touch map[string]bool
+	set   func(present iceberg.Properties) iceberg.Properties
 }
 
 // errChanged says that another commit took a file away.
@@ -45,21 +52,27 @@ func (s *store) swap(ctx context.Context, step string, sw swap) error {
 	if sw.pick != nil {
 		sw.remove = sw.pick(snap)
 	}
-	if len(sw.remove)+len(sw.add) == 0 {
+	if len(sw.remove)+len(sw.add)+len(sw.touch) == 0 {
 		return nil
 	}
 	touched, err := s.touched(snap, sw.remove)
 	if err != nil {
 		return err
 	}
+	maps.Copy(touched, sw.touch)
 	next, err := s.writeSwap(t, snap, sw, touched)
 	if err != nil {
 		return fmt.Errorf("replace files of table %s: %w", s.name, err)
 	}
 	current := t.CurrentSnapshot().SnapshotID
+	updates := []table.Update{
+		table.NewAddSnapshotUpdate(next), table.NewSetSnapshotRefUpdate(table.MainBranch, next.SnapshotID, table.BranchRef, 0, 0, 0),
+	}
+	if sw.set != nil {
+		updates = append(updates, table.NewSetPropertiesUpdate(sw.set(t.Properties())))
+	}
 	_, _, err = s.l.catalog.CommitTable(ctx, t.Identifier(),
-		[]table.Requirement{table.AssertRefSnapshotID(table.MainBranch, &current)},
-		[]table.Update{table.NewAddSnapshotUpdate(next), table.NewSetSnapshotRefUpdate(table.MainBranch, next.SnapshotID, table.BranchRef, 0, 0, 0)})
+		[]table.Requirement{table.AssertRefSnapshotID(table.MainBranch, &current)}, updates)
 	if err != nil {
 		return fmt.Errorf("commit table %s: %w", s.name, err)
 	}
@@ -111,7 +124,7 @@ func (s *store) writeSwap(t *table.Table, snap *Snapshot, sw swap, touched map[s
 		SequenceNumber: m.LastSequenceNumber() + 1, TimestampMs: s.l.o.Now().UnixMilli(), SchemaID: &schema,
 		Summary: &table.Summary{Operation: sw.op, Properties: sw.summary(snap)},
 	}
-	w := &swapped{s: s, t: t, id: uuid.NewString(), snapshot: next.SnapshotID}
+	w := &swapped{s: s, t: t, id: uuid.NewString(), snapshot: next.SnapshotID, bare: sw.bare}
 	list, err := parent.Manifests(s.l.catalog.IO())
 	if err != nil {
 		return nil, err
@@ -190,6 +203,7 @@ type swapped struct {
 	t        *table.Table
 	id       string
 	snapshot int64
+	bare     bool
 
 	added, removed, existing []iceberg.ManifestEntry
 	written                  int
@@ -211,6 +225,11 @@ func (w *swapped) sort(mf iceberg.ManifestFile, remove []*File) error {
 		}
 		d, of, number := entry.DataFile(), entry.SnapshotID(), entry.SequenceNum()
 		if out[d.FilePath()] {
+			if w.bare {
+				if d, err = bareFile(d, w.t.Spec()); err != nil {
+					return err
+				}
+			}
 			w.removed = append(w.removed, iceberg.NewManifestEntry(iceberg.EntryStatusDELETED, &w.snapshot, &number, entry.FileSequenceNum(), d))
 			continue
 		}
