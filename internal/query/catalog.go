@@ -53,7 +53,8 @@ func (c *catalog) permit(ctx context.Context, conn *sql.Conn, user User, w *walk
 	if w.metadata && user.Schemas != nil {
 		return fail(CodeForbidden, "GET /api/tables lists what you may read", "%s may not list the whole catalogue", user.Name)
 	}
-	for _, name := range w.tables {
+	for _, t := range w.tables {
+		name := t.name
 		if user.Schemas != nil && !mayName(user, name) {
 			return fail(CodeForbidden, "you may read: "+strings.Join(user.Schemas, ", "), "you may not read %s", name)
 		}
@@ -69,6 +70,7 @@ func (c *catalog) permit(ctx context.Context, conn *sql.Conn, user User, w *walk
 				return err
 			}
 		}
+		t.found = found
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ const (
 	CodeFailed          Code = "query_failed" // types that do not fit, division by zero, a failed cast
 	CodeCanceled        Code = "canceled"     // the asker went away
 	CodeInternal        Code = "internal"
+	CodeNoSnapshot      Code = "no_snapshot" // AS OF a state that is not kept
+	CodeTooLarge        Code = "too_large"   // needs more files of the lake than lake.cache holds
 )
 
 // Error is a failed query in words for the person who asked.
@@ -35,6 +37,7 @@ type Error struct {
 	Message string
 	Hint    string // what to do next; may be empty
 	Status  int    // of an HTTP reply
+	at      int    // byte of the statement; -1: not known
 	err     error  // the cause, for logs
 }
 
@@ -67,7 +70,7 @@ func (c Code) status() int {
 }
 
 func fail(code Code, hint, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint, Status: code.status()}
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint, Status: code.status(), at: -1}
 }
 
 // AsError returns err as an *Error; what is none becomes "internal", whose message says nothing of the cause.

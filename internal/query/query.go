@@ -34,6 +34,7 @@ type Options struct {
 	Queue      int           // queries that wait for a place; negative: none may
 	QueueWait  time.Duration // how long they wait
 	MaxSQL     int           // bytes of one statement
+	Lakes      Lakes         // nil: no time travel, no functions over files
 	Log        *slog.Logger  // failures that are ours; nil: slog.Default
 }
 
@@ -101,6 +102,7 @@ type Engine struct {
 	admit     *admission
 	catalog   *catalog
 	functions *functions
+	lakes     Lakes
 }
 
 // New returns an engine over db.
@@ -112,6 +114,7 @@ func New(db Database, opts Options) *Engine {
 		admit:     newAdmission(opts.Concurrent, opts.Queue, opts.QueueWait),
 		catalog:   &catalog{now: time.Now},
 		functions: parseFunctions(functionsText),
+		lakes:     opts.Lakes,
 	}
 }
 
@@ -130,19 +133,19 @@ func (e *Engine) Query(ctx context.Context, user User, req Request) (*Result, er
 	}
 	res := &Result{maxRows: e.opts.MaxRows}
 	res.onClose(func() error { release(); return nil })
-	return e.run(ctx, res, req, func(ctx context.Context, conn *sql.Conn) (string, error) {
-		return e.check(ctx, conn, user, req.SQL)
+	return e.run(ctx, res, req, func(ctx context.Context, conn *sql.Conn) (statement, error) {
+		return e.check(ctx, conn, user, req, res.onClose)
 	})
 }
 
 // Own runs a statement of the program's own: unchecked, with no cap on rows, and without waiting for a
 // place. Text that a user wrote must not come here.
 func (e *Engine) Own(ctx context.Context, req Request) (*Result, error) {
-	return e.run(ctx, &Result{}, req, func(context.Context, *sql.Conn) (string, error) { return req.SQL, nil })
+	return e.run(ctx, &Result{}, req, func(context.Context, *sql.Conn) (statement, error) { return statement{text: req.SQL, params: req.Params}, nil })
 }
 
 // run starts a statement that check lets through and fills res, or closes it.
-func (e *Engine) run(ctx context.Context, res *Result, req Request, check func(context.Context, *sql.Conn) (string, error)) (*Result, error) {
+func (e *Engine) run(ctx context.Context, res *Result, req Request, check func(context.Context, *sql.Conn) (statement, error)) (*Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.Deadline)
 	res.explain = func(err error) *Error { return e.explain(ctx, err) }
 	res.onClose(func() error { cancel(); return nil })
@@ -157,7 +160,7 @@ func (e *Engine) run(ctx context.Context, res *Result, req Request, check func(c
 }
 
 // start fills res; what it opens is closed by res.Close, whether it succeeds or not.
-func (e *Engine) start(ctx context.Context, res *Result, req Request, check func(context.Context, *sql.Conn) (string, error)) error {
+func (e *Engine) start(ctx context.Context, res *Result, req Request, check func(context.Context, *sql.Conn) (statement, error)) error {
 	if len(req.SQL) > e.opts.MaxSQL {
 		return fail(CodeSyntax, "put long lists of values into a table or into params", "the statement has %d bytes; at most %d are read", len(req.SQL), e.opts.MaxSQL)
 	}
@@ -170,11 +173,11 @@ func (e *Engine) start(ctx context.Context, res *Result, req Request, check func
 		return fmt.Errorf("begin: %w", err)
 	}
 	res.onClose(func() error { return rollback(conn) })
-	text, err := check(ctx, conn)
+	st, err := check(ctx, conn)
 	if err != nil {
 		return err
 	}
-	rows, err := e.db.Stream(ctx, conn, text, req.Params)
+	rows, err := e.db.Stream(ctx, conn, st.text, st.params)
 	if err != nil {
 		return err
 	}
@@ -184,7 +187,7 @@ func (e *Engine) start(ctx context.Context, res *Result, req Request, check func
 		if ctx.Err() != nil || !strings.HasPrefix(err.Error(), "INTERRUPT") {
 			return err
 		}
-		if why := e.again(ctx, conn, rows, text, req.Params); why != nil {
+		if why := e.again(ctx, conn, rows, st); why != nil {
 			return why
 		}
 		return err
@@ -198,14 +201,19 @@ func (e *Engine) start(ctx context.Context, res *Result, req Request, check func
 // again finds the reason of an interrupt that nobody asked for: when one of the engine's threads fails it
 // interrupts the others, and now and then the stream sees only that. Run without handing out rows, the
 // statement fails with the error itself.
-func (e *Engine) again(ctx context.Context, conn *sql.Conn, rows Rows, text string, params []any) error {
+func (e *Engine) again(ctx context.Context, conn *sql.Conn, rows Rows, st statement) error {
 	if err := errors.Join(rows.Close(), rollback(conn)); err != nil {
 		return err
 	}
 	if _, err := conn.ExecContext(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	plan, err := e.db.Stream(ctx, conn, "EXPLAIN ANALYZE "+text, params)
+	for _, s := range st.setup {
+		if _, err := conn.ExecContext(ctx, s); err != nil {
+			return err
+		}
+	}
+	plan, err := e.db.Stream(ctx, conn, "EXPLAIN ANALYZE "+st.text, st.params)
 	if err != nil {
 		return err
 	}

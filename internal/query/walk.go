@@ -9,9 +9,12 @@ import (
 // collects what depends on the catalogue and the user.
 type walker struct {
 	functions *functions
-	tables    []tableName
-	metadata  bool // the statement lists the catalogue
-	weight    int  // of the tree so far
+	tables    []*namedTable
+	calls     []map[string]any // of the functions over files of the lake
+	lakes     bool             // these functions are there
+	showing   int              // how many DESCRIBEs are around
+	metadata  bool             // the statement lists the catalogue
+	weight    int              // of the tree so far
 	selects   int
 	joins     int
 }
@@ -59,6 +62,14 @@ type tableName struct {
 func (n tableName) String() string {
 	parts := slices.DeleteFunc([]string{n.catalog, n.schema, n.table}, func(s string) bool { return s == "" })
 	return strings.Join(parts, ".")
+}
+
+// namedTable is a place of the tree that names a table.
+type namedTable struct {
+	name  tableName
+	node  map[string]any
+	shown bool       // its columns are asked for, its rows are not
+	found []relation // that it may mean
 }
 
 // scope is the names of common table expressions that a part of the tree can see.
@@ -122,6 +133,10 @@ func (w *walker) object(m map[string]any, s *scope) error {
 		if err := w.show(m); err != nil {
 			return err
 		}
+		if text(m, "show_type") == "DESCRIBE" {
+			w.showing++
+			defer func() { w.showing-- }()
+		}
 	case kind == "", slices.Contains(tableRefs, kind):
 	case !slices.ContainsFunc(harmless, func(end string) bool { return strings.HasSuffix(kind, end) }):
 		return unknownForm(kind)
@@ -180,7 +195,7 @@ func (w *walker) table(m map[string]any, s *scope) error {
 	if name.catalog == "" && name.schema == "" && s.has(name.table) {
 		return nil
 	}
-	w.tables = append(w.tables, name)
+	w.tables = append(w.tables, &namedTable{name: name, node: m, shown: w.showing > 0})
 	return nil
 }
 
@@ -189,7 +204,9 @@ func (w *walker) tableFunction(m map[string]any, s *scope) error {
 	if text(call, "class") != "FUNCTION" {
 		return unknownForm("TABLE_FUNCTION")
 	}
-	if err := w.function(call, "FUNCTION", w.functions.table); err != nil {
+	if w.lakes && isLakeCall(lower(text(call, "function_name"))) {
+		w.calls = append(w.calls, m)
+	} else if err := w.function(call, "FUNCTION", w.functions.table); err != nil {
 		return err
 	}
 	if w.functions.catalogue[lower(text(call, "function_name"))] {

@@ -258,8 +258,12 @@ func deadLettersView(files []string) string {
 
 // parquetView is a view of the columns over the files; over no files it is empty and has the same types.
 func parquetView(view string, columns [][2]string, files []string) string {
+	return "CREATE OR REPLACE VIEW " + view + " AS " + parquetSelect(columns, files)
+}
+
+func parquetSelect(columns [][2]string, files []string) string {
 	var b strings.Builder
-	b.WriteString("CREATE OR REPLACE VIEW " + view + " AS SELECT ")
+	b.WriteString("SELECT ")
 	for i, c := range columns {
 		if i > 0 {
 			b.WriteString(", ")
