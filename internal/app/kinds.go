@@ -15,6 +15,7 @@ import (
 // serverKinds are the kinds of warehouses that are servers, by type.
 func serverKinds() map[string]serverKind {
 	return map[string]serverKind{
+		config.Iceberg: (&lakeTables{}).kind(),
 		config.Postgres: {
 			rules: name.Postgres,
 			open: func(ctx context.Context, r *remote) (load.Warehouse, error) {

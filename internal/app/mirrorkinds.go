@@ -43,6 +43,7 @@ func sourceKinds() map[string]sourceKind {
 // targetKinds are the warehouses that are servers and take mirrors, by type.
 func targetKinds() map[string]targetKind {
 	return map[string]targetKind{
+		config.Iceberg: (&lakeTables{}).target,
 		config.Postgres: func(ctx context.Context, r *remote) (mirror.Target, io.Closer, error) {
 			m, err := pgwarehouse.OpenMirrors(ctx, string(r.URL), r.postgres())
 			if err != nil {

@@ -63,7 +63,7 @@ func (t *mirrorTargets) get(ctx context.Context, name string) (mirror.Target, er
 	if o.target != nil {
 		return o.target, nil
 	}
-	r := &remote{name: name, Warehouse: t.cfg.Warehouses[name], log: t.log}
+	r := &remote{name: name, Warehouse: t.cfg.Warehouses[name], log: t.log, cfg: t.cfg}
 	k, ok := t.kinds[r.Type]
 	if !ok {
 		return nil, hint(fmt.Errorf("warehouse %s: type %s takes no mirrors in this build", name, r.Type), "name another one in into.warehouse")

@@ -19,6 +19,7 @@ type remote struct {
 	config.Warehouse
 	schemas []string     // those that its sources are loaded into, under its own names, and those of mirrors
 	log     *slog.Logger // of the warehouse, which names itself in what it logs
+	cfg     *config.Config
 }
 
 // serverKind is what this build can do with one type of warehouse.
@@ -54,7 +55,7 @@ func (r *remote) rules(k serverKind) name.Rules {
 func remotes(cfg *config.Config, kinds map[string]serverKind, log *slog.Logger) []*remote {
 	var out []*remote
 	for _, name := range cfg.Remote() {
-		r := &remote{name: name, Warehouse: cfg.Warehouses[name], log: log}
+		r := &remote{name: name, Warehouse: cfg.Warehouses[name], log: log, cfg: cfg}
 		sources := []string(r.Sources)
 		if len(sources) == 0 {
 			sources = sourceNames(cfg)

@@ -60,7 +60,8 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("800"), 0o600); err != nil {
 		log.Warn("the system may end the collecting half first when memory runs out", "error", err)
 	}
-	return newWorker(cfg, dir, log, serverKinds(), newMirrorKinds()).serve(ctx)
+	servers, mirrors := (&lakeTables{}).shared(serverKinds(), newMirrorKinds())
+	return newWorker(cfg, dir, log, servers, mirrors).serve(ctx)
 }
 
 // serve listens on the socket and works until ctx ends.
