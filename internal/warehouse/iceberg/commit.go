@@ -120,6 +120,9 @@ func (d *DB) prepare(s *space, c change) (catalog.Change, error) {
 		out.Updates = append(out.Updates, table.NewRemovePropertiesUpdate(c.unset))
 	}
 	if !c.touch && !c.purge && len(c.add)+len(c.remove) == 0 {
+		if drop := d.expired(m); len(drop) > 0 {
+			out.Updates = append(out.Updates, table.NewRemoveSnapshotsUpdate(drop, false))
+		}
 		return out, nil
 	}
 	next, err := d.snapshot(s, c, schema)
@@ -132,11 +135,11 @@ func (d *DB) prepare(s *space, c change) (catalog.Change, error) {
 	}
 	out.Requirements = append(out.Requirements, table.AssertRefSnapshotID(table.MainBranch, current))
 	out.Updates = append(out.Updates, table.NewAddSnapshotUpdate(next), table.NewSetSnapshotRefUpdate(table.MainBranch, next.SnapshotID, table.BranchRef, 0, 0, 0))
-	keep := keepSnapshots
+	drop := d.expired(m)
 	if c.purge {
-		keep = 1
+		drop = oldest(m, 0)
 	}
-	if drop := oldest(m, keep-1); len(drop) > 0 {
+	if len(drop) > 0 {
 		out.Updates = append(out.Updates, table.NewRemoveSnapshotsUpdate(drop, false))
 	}
 	return out, nil

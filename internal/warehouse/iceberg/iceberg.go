@@ -60,8 +60,10 @@ type DB struct {
 	writing map[string]bool // paths of files that no commit names yet
 	making  map[string]bool // names under which tables are made
 
-	sweeping sync.Mutex           // held by Tend while it removes files, and by Forget
-	dead     map[string]time.Time // files that nothing named when they were looked at first
+	sweeping      sync.Mutex           // held by Tend and by Forget; guards what follows
+	dead          map[string]time.Time // when files were first seen that nothing names
+	manifests     map[string][]string  // the files that manifests name, by location
+	tended, swept time.Time
 }
 
 // Open opens the warehouse. Nothing is written before the first load.

@@ -2,9 +2,11 @@ package iceberg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"firth/internal/disk"
+	"firth/internal/warehouse/duckdb"
 )
 
 // relation is what a query of the workshop reads of a table.
@@ -40,4 +42,26 @@ func (d *DB) scan(ctx context.Context, t *tbl, files []dataFile) (*relation, err
 		return nil, err
 	}
 	return r, nil
+}
+
+// named are the files that have a row for which a condition holds. The relation has files.
+func (r *relation) named(ctx context.Context, w *duckdb.Workshop, condition string) ([]dataFile, error) {
+	rows, err := w.Query(ctx, "SELECT DISTINCT filename FROM "+r.expr+" WHERE "+condition)
+	if err != nil {
+		return nil, err
+	}
+	var out []dataFile
+	for rows.Next() {
+		var name string
+		if err = rows.Scan(&name); err != nil {
+			break
+		}
+		f, ok := r.local[name]
+		if !ok {
+			err = fmt.Errorf("the engine names the file %s, which was not asked for", name)
+			break
+		}
+		out = append(out, f)
+	}
+	return out, errors.Join(err, rows.Err(), rows.Close())
 }

@@ -244,4 +244,3 @@ func (l *loading) swapDiscards(ctx context.Context, rebuildSchema string, tables
 	return l.add(ctx, p, "SELECT "+quoted(columns)+" FROM "+stays.expr+" WHERE (table_name NOT IN ("+strings.Join(list, ", ")+")) IS NOT FALSE UNION ALL BY NAME SELECT "+
 		quoted(columns)+" FROM "+comes.expr+of)
 }
-

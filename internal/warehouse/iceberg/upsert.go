@@ -2,8 +2,6 @@ package iceberg
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -93,24 +91,7 @@ func (l *loading) holding(ctx context.Context, p *part, key, keys string, texts 
 	if err != nil {
 		return nil, err
 	}
-	rows, err := w.Query(ctx, "SELECT DISTINCT filename FROM "+r.expr+" WHERE "+quote(key)+" IN ("+keys+")")
-	if err != nil {
-		return nil, err
-	}
-	var out []dataFile
-	for rows.Next() {
-		var name string
-		if err = rows.Scan(&name); err != nil {
-			break
-		}
-		f, ok := r.local[name]
-		if !ok {
-			err = fmt.Errorf("the engine names the file %s, which was not asked for", name)
-			break
-		}
-		out = append(out, f)
-	}
-	return out, errors.Join(err, rows.Err(), rows.Close())
+	return r.named(ctx, w, quote(key)+" IN ("+keys+")")
 }
 
 // mayHoldText says whether a file may have one of some sorted texts in a column, as far as its bounds tell.
