@@ -31,6 +31,7 @@ var _ interface {
 	load.Preparer
 	load.Replayer
 	load.Rebuilder
+	load.Forgetter
 	load.Closer
 	load.Tender
 } = (*DB)(nil)
@@ -166,6 +167,11 @@ func (s *stand) Exec(ctx context.Context, statement string) (*reply, error) {
 	case strings.Contains(statement, "ALTER COLUMN") && !strings.Contains(statement, " TYPE varchar("), strings.Count(statement, "ADD COLUMN") > 1,
 		strings.Contains(statement, "ON CONFLICT"), strings.Contains(statement, "COLUMN IF NOT EXISTS"), strings.Contains(statement, "TRUNCATE"):
 		return nil, &pgconn.PgError{Severity: "ERROR", Code: "42601", Message: "Redshift does not know this"}
+	case strings.HasPrefix(statement, "VACUUM DELETE ONLY "):
+		if s.conn.TxStatus() != 'I' {
+			return nil, &pgconn.PgError{Severity: "ERROR", Code: "25001", Message: "VACUUM cannot run inside a transaction block"}
+		}
+		statement = "VACUUM " + strings.TrimSuffix(strings.TrimPrefix(statement, "VACUUM DELETE ONLY "), " TO 100 PERCENT")
 	case strings.HasPrefix(statement, "CREATE "):
 		statement = keysForm.ReplaceAllString(statement, "")
 	}
