@@ -98,9 +98,7 @@ func (s *Stage) publish(ctx context.Context, shop *duckdb.Workshop, p *warehouse
 	all := &together{set: iceberg.Properties{}}
 	w := &publishing{Stage: s, p: p, out: &warehouse.Published{}, shop: shop, all: all}
 	defer func() {
-		for _, release := range all.releases {
-			release()
-		}
+		all.release()
 		for _, t := range all.made {
 			if err := s.m.db.abandon(ctx, t); err != nil {
 				s.m.db.o.Log.Debug("a table that nobody sees is left for later", "error", err)

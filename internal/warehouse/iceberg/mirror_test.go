@@ -83,6 +83,11 @@ func (x seen) Stage(ctx context.Context, t warehouse.MirrorTable, o warehouse.St
 	return seenStage{s, x.s}, nil
 }
 
+func (x seen) ForgetMirror(ctx context.Context, f warehouse.ForgetMirror) (*warehouse.ForgottenMirror, error) {
+	defer x.s.refresh()
+	return x.m.ForgetMirror(ctx, f)
+}
+
 type seenStage struct {
 	*Stage
 	s *stand
