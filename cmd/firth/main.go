@@ -79,7 +79,7 @@ func root() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(demoCommand(), serveCommand(), queryCommand(), checkCommand(), benchCommand(), loadCommand(), syncCommand(), inferCommand(), lakeCommand(), journalCommand(), versionCommand())
+	cmd.AddCommand(demoCommand(), serveCommand(), queryCommand(), checkCommand(), benchCommand(), loadCommand(), syncCommand(), inferCommand(), lakeCommand(), importCommand(), journalCommand(), versionCommand())
 	return cmd
 }
 

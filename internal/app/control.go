@@ -31,6 +31,8 @@ type lakeOrder struct {
 	Load *loadOrder `json:"load,omitempty"` // orders to load
 	Sync *syncOrder `json:"sync,omitempty"` // orders to run a mirror
 
+	Import *importOrder `json:"import,omitempty"` // orders to import an archive
+
 	Forget *forgetOrder `json:"forget,omitempty"` // orders to forget people; what it holds is never logged
 }
 
@@ -43,6 +45,8 @@ type progress struct {
 	// Bytes is how much has come beside what is counted; Left how many seconds the rest may take, 0: not known.
 	Bytes int64   `json:"bytes,omitempty"`
 	Left  float64 `json:"left,omitempty"`
+	// Note is said beside the numbers.
+	Note string `json:"note,omitempty"`
 }
 
 // lakeJob does one job until it is done or ctx ends. It may be told off at any moment and leaves the lake whole then. It calls
@@ -212,6 +216,9 @@ func (o *lakeOrder) text() string {
 	}
 	if o.Sync != nil {
 		say("sync", o.Sync.text())
+	}
+	if o.Import != nil {
+		say("import", o.Import.text())
 	}
 	return strings.Join(words, " ")
 }

@@ -28,6 +28,8 @@ type lakeTools struct {
 	tender *lake.Tender
 	// settle brings what the journal holds into the lake.
 	settle func(ctx context.Context, progress func(progress)) error
+	// imports is what an import has to know of the configuration.
+	imports importSettings
 	// close gives up what a command has opened; in the server the parent does that.
 	close func() error
 }
@@ -52,7 +54,7 @@ func lakeOptions(cfg *config.Config, dir folders, place *lakePlace, log *slog.Lo
 	return lake.Options{
 		Catalog: place.Catalog, Server: place.Server, Dir: place.Dir, URL: place.URL, FS: place.FS, Window: dir.window(), Sources: sourceNames(cfg),
 		Every: time.Duration(cfg.Lake.Flush.Every), Bytes: int(cfg.Lake.Flush.Bytes),
-		DedupWindow: time.Duration(cfg.Lake.Dedup.Window), DedupIDs: cfg.Lake.Dedup.IDs,
+		DedupWindow: time.Duration(cfg.Lake.Dedup.Window), DedupIDs: cfg.Lake.Dedup.IDs, History: time.Duration(cfg.Lake.History),
 		Nice: flushNice, Log: log.With("component", "lake"),
 	}
 }
@@ -70,7 +72,7 @@ func openLakeTools(ctx context.Context, cfg *config.Config, dir folders, log *sl
 	if err != nil {
 		return nil, errors.Join(lakeHint(err), place.close())
 	}
-	t := &lakeTools{lake: l, merger: l.Merger(mergeOptions(cfg, dir)), tender: l.Tender(tendOptions(cfg))}
+	t := &lakeTools{lake: l, merger: l.Merger(mergeOptions(cfg, dir)), tender: l.Tender(tendOptions(cfg)), imports: importSettingsOf(cfg, dir)}
 	t.close = func() error { return errors.Join(l.Close(), place.close()) }
 	t.settle = func(ctx context.Context, show func(progress)) error { return settleFolder(ctx, l, dir, show) }
 	return t, nil
@@ -118,7 +120,7 @@ func settleWriter(ctx context.Context, j *journal.Journal, w *lake.Writer, show 
 
 // jobs are the jobs by name.
 func (t *lakeTools) jobs() map[string]lakeJob {
-	return map[string]lakeJob{jobMerge: t.merge, jobExpire: t.expire, jobBackup: t.backup, jobRestore: t.restore}
+	return map[string]lakeJob{jobMerge: t.merge, jobExpire: t.expire, jobBackup: t.backup, jobRestore: t.restore, jobImport: t.importArchive}
 }
 
 func (t *lakeTools) merge(ctx context.Context, o lakeOrder, show func(progress)) (any, error) {

@@ -84,7 +84,7 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 		p.beside = append(p.beside, newSideline("merge", p.merger.Run, p.merger.State, log))
 	}
 	p.beside = append(p.beside, newSideline("tend", p.tender.Run, p.tender.State, log))
-	tools := lakeTools{lake: p.lake, merger: p.merger, tender: p.tender, settle: func(ctx context.Context, show func(progress)) error {
+	tools := lakeTools{lake: p.lake, merger: p.merger, tender: p.tender, imports: importSettingsOf(cfg, dir), settle: func(ctx context.Context, show func(progress)) error {
 		return settleWriter(ctx, p.journal, p.writer, show)
 	}}
 	p.control = newControl(dir.control(), tools.jobs(), log)

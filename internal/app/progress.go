@@ -57,6 +57,8 @@ func (s *progressShow) move(p progress) {
 	}
 	if p.Bytes > 0 {
 		s.bar.Describe(p.Stage + " (" + sizeText(p.Bytes) + ")")
+	} else if p.Note != "" {
+		s.bar.Describe(p.Stage + " (" + p.Note + ")")
 	}
 	if total > 0 && p.Done > total { // the total was an estimate
 		s.bar.ChangeMax64(p.Done + 1)
@@ -86,6 +88,9 @@ func (p progress) text() string {
 	beside := ""
 	if p.Bytes > 0 {
 		beside = ", " + sizeText(p.Bytes)
+	}
+	if p.Note != "" {
+		beside += ", " + p.Note
 	}
 	switch {
 	case p.Total > 0 && p.Left > 0:
