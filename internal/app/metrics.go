@@ -120,5 +120,5 @@ func (p *parent) metrics() http.Handler {
 			return float64(p.child.restarts.Load())
 		})},
 	}
-	return metricsHandler(slices.Concat(own, p.lagMetrics(), p.warehouseMetrics(), p.mirrorMetrics(), p.mergeMetrics(), p.tendMetrics()))
+	return metricsHandler(slices.Concat(own, p.lagMetrics(), p.warehouseMetrics(), p.mirrorMetrics(), p.mergeMetrics(), p.tendMetrics(), p.storeMetrics()))
 }

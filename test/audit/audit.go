@@ -37,7 +37,13 @@ type Lake struct {
 }
 
 // Read reads the lake in a data folder. Nothing may commit to it or sweep it meanwhile.
-func Read(ctx context.Context, data string) (l *Lake, err error) {
+func Read(ctx context.Context, data string) (*Lake, error) {
+	return ReadAt(ctx, data, "file://"+filepath.Join(data, "lake"), filepath.Join(data, "lake"))
+}
+
+// ReadAt is Read for tables whose locations begin with a URL, and whose files lie in a folder on local disk in its place: that of a store which
+// keeps objects as files.
+func ReadAt(ctx context.Context, data, url, folder string) (l *Lake, err error) {
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "catalog.db")+"?mode=ro")
 	if err != nil {
 		return nil, err
@@ -49,7 +55,7 @@ func Read(ctx context.Context, data string) (l *Lake, err error) {
 	}
 	defer rows.Close()
 	l = &Lake{Rows: map[string]int64{}, Days: map[string][]string{}, Times: map[string][]int64{}}
-	w := &walk{lake: l, named: map[string]bool{}}
+	w := &walk{lake: l, named: map[string]bool{}, url: url, dir: folder}
 	for rows.Next() {
 		var name, location string
 		if err := rows.Scan(&name, &location); err != nil {
@@ -62,26 +68,54 @@ func Read(ctx context.Context, data string) (l *Lake, err error) {
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	return l, w.folder(filepath.Join(data, "lake"))
+	return l, w.folder(folder)
 }
 
 // walk collects what the tables name.
 type walk struct {
 	lake  *Lake
 	named map[string]bool
+
+	url, dir string
 }
 
-// name notes a file and reports whether it is new.
-func (w *walk) name(location string, list *[]string) (path string, err error) {
+// Open implements the library's IO.
+func (w *walk) Open(location string) (iceio.File, error) {
+	path, err := w.path(location)
+	if err != nil {
+		return nil, err
+	}
+	return iceio.LocalFS{}.Open(path)
+}
+
+// Remove implements the library's IO.
+func (w *walk) Remove(string) error { return errors.ErrUnsupported }
+
+// path is where the file of a location lies.
+func (w *walk) path(location string) (string, error) {
+	if rest, ok := strings.CutPrefix(location, w.url+"/"); ok && !strings.HasPrefix(w.url, "file://") {
+		return filepath.Join(w.dir, rest), nil
+	}
 	u, err := url.Parse(location)
 	if err != nil {
 		return "", err
 	}
-	if !w.named[u.Path] {
-		w.named[u.Path] = true
-		*list = append(*list, u.Path)
+	if u.Scheme != "file" {
+		return "", fmt.Errorf("%s does not lie below %s", location, w.url)
 	}
 	return u.Path, nil
+}
+
+// name notes a file and reports whether it is new.
+func (w *walk) name(location string, list *[]string) (path string, err error) {
+	if path, err = w.path(location); err != nil {
+		return "", err
+	}
+	if !w.named[path] {
+		w.named[path] = true
+		*list = append(*list, path)
+	}
+	return path, nil
 }
 
 func (w *walk) table(name, location string) error {
@@ -125,7 +159,7 @@ func (w *walk) snapshot(name string, s table.Snapshot, current bool) error {
 	if _, err := w.name(s.ManifestList, &w.lake.Metadata); err != nil {
 		return err
 	}
-	manifests, err := s.Manifests(iceio.LocalFS{})
+	manifests, err := s.Manifests(w)
 	if err != nil {
 		return fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)
 	}
@@ -133,7 +167,7 @@ func (w *walk) snapshot(name string, s table.Snapshot, current bool) error {
 		if _, err := w.name(m.FilePath(), &w.lake.Metadata); err != nil {
 			return err
 		}
-		for e, err := range m.Entries(iceio.LocalFS{}, true) {
+		for e, err := range m.Entries(w, true) {
 			if err != nil {
 				return fmt.Errorf("manifest %s: %w", m.FilePath(), err)
 			}

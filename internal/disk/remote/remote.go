@@ -226,8 +226,11 @@ func (f *FS) Remove(name string) error {
 		return f.OS.Remove(name)
 	}
 	if d := f.draft(clean); d != nil {
-		if sent, err := f.dropDraft(d); !sent || err != nil {
+		switch left, err := f.dropDraft(d, ""); {
+		case err != nil || left == nothingSent:
 			return err
+		case left == maybeSent:
+			return f.unsend(clean, key)
 		}
 	} else if info, err := os.Lstat(clean); err == nil && info.IsDir() {
 		return f.removeFolder(clean)
@@ -240,6 +243,20 @@ func (f *FS) Remove(name string) error {
 	}
 	if err := f.o.Store.Delete(context.Background(), key); err != nil {
 		return err
+	}
+	return f.forget(clean)
+}
+
+// unsendPatience bounds the removal of what an upload may have left.
+const unsendPatience = 3 * time.Second
+
+// unsend removes what an upload that failed may have left at the store all the same. When that fails too, it is an object that nothing names, and
+// the sweeper finds it in a listing.
+func (f *FS) unsend(clean, key string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), unsendPatience)
+	defer cancel()
+	if err := f.o.Store.Delete(ctx, key); err != nil {
+		f.o.Log.Info("what an upload that failed may have left is for the sweeper", "object", f.o.Store.URL(key), "error", err)
 	}
 	return f.forget(clean)
 }

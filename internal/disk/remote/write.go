@@ -113,7 +113,7 @@ func (f *FS) Rename(from, to string) error {
 	}
 	if err := f.name(d, from, to, target, key); err != nil {
 		if !below { // it stays where it was
-			_, derr := f.dropDraftTo(d, from)
+			_, derr := f.dropDraft(d, from)
 			err = errors.Join(err, derr)
 		}
 		return err
@@ -276,22 +276,32 @@ func (f *FS) same(ctx context.Context, key string, want io.Reader, otherwise err
 	}
 }
 
-// dropDraft gives a draft up. It reports whether something of it may be at the store.
-func (f *FS) dropDraft(d *draft) (sent bool, err error) { return f.dropDraftTo(d, "") }
+// What may be at the store of a draft.
+type remains int
 
-// dropDraftTo gives a draft up, and moves its file to another place, or removes it.
-func (f *FS) dropDraftTo(d *draft, to string) (sent bool, err error) {
+const (
+	nothingSent remains = iota
+	maybeSent           // an upload failed
+	isObject            // it was uploaded: it is a draft no more
+)
+
+// dropDraft gives a draft up, and removes its file, or moves it to another place.
+func (f *FS) dropDraft(d *draft, to string) (remains, error) {
 	d.sending.Lock() // an upload under way comes to its end
 	defer d.sending.Unlock()
 	if d.done {
-		return true, nil
+		return isObject, nil
 	}
 	d.done = true
 	f.mu.Lock()
 	delete(f.drafts, d.name)
 	f.mu.Unlock()
-	if to != "" {
-		return d.sent, os.Rename(d.path, to)
+	left := nothingSent
+	if d.sent {
+		left = maybeSent
 	}
-	return d.sent, remove(d.path)
+	if to != "" {
+		return left, os.Rename(d.path, to)
+	}
+	return left, remove(d.path)
 }
