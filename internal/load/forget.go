@@ -44,7 +44,7 @@ func (l *Loader) Forget(ctx context.Context, o Forgetting, progress func(Progres
 		if err != nil {
 			return nil, fmt.Errorf("read the lake's catalog: %w", err)
 		}
-		o.Sources = found
+		o.Sources = slices.Sorted(slices.Values(found))
 	}
 	s := l.newSession(StageForget, l.o.Name)
 	s.whole, s.schemas = true, true
