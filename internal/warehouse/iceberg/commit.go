@@ -46,7 +46,7 @@ const manifestsAtMost = 16
 const manifestEntries = 2000
 
 // commit makes changes to tables of one schema at once: readers see all of them or none. Nothing has happened after an error that is
-// table.ErrCommitFailed; another leaves it open. Files that were added are looked after: they are removed where it is certain that no
+// table.ErrCommitFailed, which another committer may be the cause of, or errUntouched; another leaves it open. Files that were added are looked after: they are removed where it is certain that no
 // commit names them, and else left to Tend.
 func (d *DB) commit(ctx context.Context, schema string, changes []change) error {
 	err := d.tryCommit(ctx, schema, changes)
@@ -56,7 +56,7 @@ func (d *DB) commit(ctx context.Context, schema string, changes []change) error 
 			if perr != nil {
 				continue
 			}
-			if errors.Is(err, table.ErrCommitFailed) {
+			if errors.Is(err, table.ErrCommitFailed) || errors.Is(err, errUntouched) {
 				d.discard(path)
 			}
 			d.setWriting(path, false)
@@ -69,25 +69,28 @@ func (d *DB) commit(ctx context.Context, schema string, changes []change) error 
 	return err
 }
 
+// errUntouched says that a commit failed before the catalog was asked.
+var errUntouched = errors.New("nothing was committed")
+
 func (d *DB) tryCommit(ctx context.Context, schema string, changes []change) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+		return fmt.Errorf("%w: %w", errUntouched, err)
 	}
 	s, err := d.space(ctx, schema)
 	if err != nil {
-		return fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+		return fmt.Errorf("%w: %w", errUntouched, err)
 	}
 	out := make([]catalog.Change, len(changes))
 	for i, c := range changes {
 		if err := d.o.Step("snapshot " + c.table.name); err != nil {
-			return fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+			return fmt.Errorf("%w: %w", errUntouched, err)
 		}
 		if out[i], err = d.prepare(s, c); err != nil {
-			return fmt.Errorf("%w: table %s.%s: %w", table.ErrCommitFailed, schema, c.table.name, err)
+			return fmt.Errorf("%w: table %s.%s: %w", errUntouched, schema, c.table.name, err)
 		}
 	}
 	if err := d.o.Step("commit " + schema); err != nil {
-		return fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+		return fmt.Errorf("%w: %w", errUntouched, err)
 	}
 	if err := s.catalog.CommitAll(ctx, out); err != nil {
 		return fmt.Errorf("commit to schema %s: %w", schema, err)

@@ -99,7 +99,7 @@ const tries = 5
 func (d *DB) again(ctx context.Context, fn func() error) error {
 	for try := 1; ; try++ {
 		err := fn()
-		if err == nil || !errors.Is(err, table.ErrCommitFailed) || try == tries || ctx.Err() != nil {
+		if err == nil || !errors.Is(err, table.ErrCommitFailed) || full(err) || try == tries || ctx.Err() != nil {
 			return err
 		}
 		d.o.Log.Info("a table was changed by another committer: beginning again", "warehouse", d.o.Name, "error", err)
