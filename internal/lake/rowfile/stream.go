@@ -10,7 +10,11 @@ func NewLargeWriter[T any](t *Table[T]) *Writer[T] { return newWriter(t, pageByt
 
 // Begin starts a file whose rows come in several calls of [Writer.Group], all in the table's order.
 func (w *Writer[T]) Begin(out io.Writer) {
+	if w.begun { // and never ended
+		w.writer = w.fresh()
+	}
 	w.writer.Reset(out)
+	w.begun = true
 	w.stats = newStats(w.table, 0)
 }
 
@@ -34,12 +38,27 @@ func (w *Writer[T]) Group(rows []*T) error {
 	return nil
 }
 
+// detach takes out of the footer what the library shares with every other file of the writer, the names and the order of the columns: it
+// overwrites them when it forgets the footer (parquet-go 0.32.0, writer.reset), and the files that follow would have columns without names, which
+// Spark and Trino refuse.
+func (w *Writer[T]) detach() {
+	groups := w.writer.File().Metadata().RowGroups
+	for i := range groups {
+		groups[i].SortingColumns = nil
+		for j := range groups[i].Columns {
+			groups[i].Columns[j].MetaData.PathInSchema = nil
+		}
+	}
+}
+
 // End writes the footer and says what the file holds.
 func (w *Writer[T]) End() (*Stats, error) {
 	if err := w.writer.Close(); err != nil {
 		return nil, fmt.Errorf("write footer: %w", err)
 	}
 	w.stats.addFooter(w.writer.File())
+	w.detach()
+	w.begun = false
 	clear(w.values[:cap(w.values)]) // lets go of the rows
 	return w.stats, nil
 }

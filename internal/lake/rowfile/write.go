@@ -28,13 +28,21 @@ type Writer[T any] struct {
 	writer *parquet.GenericWriter[any]
 	values []parquet.Value
 	stats  *Stats // of the file that is being written
+	page   int    // bytes of a page
+	begun  bool   // a file is being written
 }
 
 // NewWriter returns a writer of files of the table.
 func NewWriter[T any](t *Table[T]) *Writer[T] { return newWriter(t, smallPage) }
 
 func newWriter[T any](t *Table[T], page int) *Writer[T] {
-	return &Writer[T]{table: t, writer: parquet.NewGenericWriter[any](io.Discard, t.options(page)...), values: make([]parquet.Value, 0, smallBatch)}
+	w := &Writer[T]{table: t, values: make([]parquet.Value, 0, smallBatch), page: page}
+	w.writer = w.fresh()
+	return w
+}
+
+func (w *Writer[T]) fresh() *parquet.GenericWriter[any] {
+	return parquet.NewGenericWriter[any](io.Discard, w.table.options(w.page)...)
 }
 
 // Write writes one file of rows, which must be in the table's order, and says what it holds. After an error the output
