@@ -13,12 +13,12 @@ func lakeCommand() *cobra.Command {
 		Use:   "lake",
 		Short: "See and tend the lake: the raw events as Iceberg tables",
 		Long: `The commands below work beside a running server, which does what changes the lake itself, and without one, when they do it
-themselves. files, snapshots and verify only read.`,
+themselves. files, snapshots, snippet and verify only read.`,
 		Example: "  firth lake files\n  firth lake merge\n  firth lake backup /backup/firth",
 		Args:    args(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(lakeFilesCommand(), lakeSnapshotsCommand(), lakeVerifyCommand(), lakeMergeCommand(), lakeExpireCommand(), lakeBackupCommand(), lakeRestoreCommand())
+	cmd.AddCommand(lakeFilesCommand(), lakeSnapshotsCommand(), lakeSnippetCommand(), lakeVerifyCommand(), lakeMergeCommand(), lakeExpireCommand(), lakeBackupCommand(), lakeRestoreCommand(), lakePurgeCommand())
 	return cmd
 }
 
@@ -52,11 +52,12 @@ func lakeFilesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "files",
 		Short:   "List the files of the lake by table and day, with totals",
-		Example: "  firth lake files\n  firth lake files --source production --day 2026-01-31 -o json",
+		Example: "  firth lake files\n  firth lake files --source production --day 2026-01-31 -o json\n  firth lake files --from 2026-11-01T12:00:00Z --to 2026-11-02 -o json",
 		Args:    args(cobra.NoArgs),
 		RunE:    lakeRun(&o, app.LakeFiles),
 	}
 	cmd.Flags().StringVar(&o.Day, "day", "", "only this day, as 2006-01-02")
+	spanFlags(cmd, &o)
 	return lakeFlags(cmd, &o, true)
 }
 

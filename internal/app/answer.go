@@ -56,15 +56,16 @@ func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.
 		history = toldHistory{db, parts.told}
 	}
 	local := cfg.Warehouses[config.Local]
+	lakes, views := newLakeSQL(reader, place, int64(cfg.Lake.Cache.Bytes), db)
 	return &answer{
 		place: place, reader: reader, db: db,
 		loader: load.New(load.Options{
-			Name: config.Local, Lake: reader, Warehouse: db, Views: viewsOf(db, place, time.Duration(cfg.Query.Deadline), log), History: history, Rules: rules, Standard: event.Standard(rules),
+			Name: config.Local, Lake: reader, Warehouse: db, Views: views, History: history, Rules: rules, Standard: event.Standard(rules),
 			NewShaper: load.Segment(rules, event.ShapeOptions{}), NewSurvey: load.Survey(rules, event.ShapeOptions{}), TempDir: dir.temp(), Log: log,
 			Selection: selection(&local), Others: parts.others, LakeOnly: local.Off,
 		}),
 		engine: query.New(db, query.Options{
-			Deadline: time.Duration(cfg.Query.Deadline), MaxRows: cfg.Query.Rows, Concurrent: cfg.Query.Concurrency, Log: log,
+			Deadline: time.Duration(cfg.Query.Deadline), MaxRows: cfg.Query.Rows, Concurrent: cfg.Query.Concurrency, Lakes: lakes, Log: log,
 		}),
 	}, nil
 }

@@ -28,6 +28,7 @@ type lakeFile struct {
 	ReceivedMin time.Time `json:"received_from"`
 	ReceivedMax time.Time `json:"received_to"`
 	Path        string    `json:"path"`
+	URL         string    `json:"url"`
 }
 
 // lakeTotal is the sum of a table's files, or of all.
@@ -55,11 +56,15 @@ func LakeFiles(ctx context.Context, o LakeOptions) error {
 			return &hinted{usage: true, err: fmt.Errorf("%q is no day", o.Day), hint: "write it as 2006-01-02"}
 		}
 	}
+	when, err := o.span()
+	if err != nil {
+		return err
+	}
 	reader, err := o.openReader(ctx)
 	if err != nil {
 		return err
 	}
-	list, err := o.listFiles(ctx, reader)
+	list, err := o.listFiles(ctx, reader, when)
 	if err = errors.Join(err, reader.Close()); err != nil {
 		return err
 	}
@@ -106,7 +111,7 @@ func (o *LakeOptions) tables(ctx context.Context, reader *lake.Reader) ([]string
 	return []string{o.Source}, nil
 }
 
-func (o *LakeOptions) listFiles(ctx context.Context, reader *lake.Reader) (*lakeListing, error) {
+func (o *LakeOptions) listFiles(ctx context.Context, reader *lake.Reader, when span) (*lakeListing, error) {
 	names, err := o.tables(ctx, reader)
 	if err != nil {
 		return nil, err
@@ -121,11 +126,11 @@ func (o *LakeOptions) listFiles(ctx context.Context, reader *lake.Reader) (*lake
 		sum, days := lakeTotal{Table: name}, map[string]bool{}
 		for _, f := range snap.Files {
 			day := f.Day.Format(time.DateOnly)
-			if o.Day != "" && day != o.Day {
+			if o.Day != "" && day != o.Day || !when.may(f.MinReceived, f.MaxReceived) {
 				continue
 			}
 			row := lakeFile{Table: name, Day: day, Rows: f.Rows, Bytes: f.Bytes, FirstEvent: f.MinEvent, LastEvent: f.MaxEvent,
-				ReceivedMin: time.UnixMicro(f.MinReceived).UTC(), ReceivedMax: time.UnixMicro(f.MaxReceived).UTC(), Path: f.Path}
+				ReceivedMin: time.UnixMicro(f.MinReceived).UTC(), ReceivedMax: time.UnixMicro(f.MaxReceived).UTC(), Path: f.Path, URL: reader.Location(f)}
 			if !utf8.ValidString(row.LastEvent) { // no bound is known
 				row.LastEvent = ""
 			}

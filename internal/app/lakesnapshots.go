@@ -98,7 +98,7 @@ func printSnapshots(w io.Writer, list []lakeSnapshot, now time.Time) {
 		fmt.Fprintln(w, "no snapshots: nothing was written yet")
 		return
 	}
-	table := columns{header: []string{"table", "snapshot", ">age", "what", ">files", ">rows", ">now files", ">rows", ">bytes"}}
+	table := columns{header: []string{"table", "snapshot", "as of", ">age", "what", ">files", ">rows", ">now files", ">rows", ">bytes"}}
 	change := func(added, gone int64) string {
 		switch {
 		case gone == 0:
@@ -113,8 +113,10 @@ func printSnapshots(w io.Writer, list []lakeSnapshot, now time.Time) {
 		if s.Duplicates > 0 {
 			what += " (" + countText(s.Duplicates) + " duplicates)"
 		}
-		table.add(s.Table, s.ID, spanText(now.Sub(s.Time)), what, change(s.AddedFiles, s.GoneFiles), change(s.AddedRows, s.GoneRows),
+		table.add(s.Table, s.ID, receivedText(s.Time), spanText(now.Sub(s.Time)), what, change(s.AddedFiles, s.GoneFiles), change(s.AddedRows, s.GoneRows),
 			countText(s.Files), countText(s.Rows), sizeText(s.Bytes))
 	}
 	table.print(w)
+	fmt.Fprintln(w, "\nIn SQL: FROM lake."+list[0].Table+" FOR VERSION AS OF "+list[0].ID+", or AS OF '"+receivedText(list[0].Time)+
+		"' for the newest snapshot at or before a time.")
 }

@@ -20,6 +20,9 @@ type LakeOptions struct {
 	Output         string // text or json
 	Source         string // one table; empty: every one
 	Day            string // files: one day, as 2006-01-02
+	From, To       string // files, snippet: times of receipt, [From, To)
+	Language       string // snippet: sql, python or, empty, both
+	CatalogURL     string // snippet: read by the catalog at this URL; empty: by the files
 	Which          string // merge: small, large or all
 	Dir            string // backup, restore
 	Stdout, Stderr io.Writer

@@ -67,6 +67,8 @@ type Lake struct {
 	Merge   Merge   `yaml:"merge"`
 	// Keep is how long events are kept, by their day; 0 is for ever.
 	Keep Duration `yaml:"keep"`
+	// History is how long old states of the tables stay readable by AS OF; 0: the last commits alone.
+	History Duration `yaml:"history"`
 	// Grace is how long a file that no snapshot names any more stays for those who still read it. It is longer than Query.Deadline.
 	Grace Duration `yaml:"grace"`
 	// Orphans is how long a file that another engine left behind, of a write that failed, stays.
@@ -174,6 +176,7 @@ func defaultLake() Lake {
 			Memory: 128 << 20,
 		},
 		Grace:   Duration(15 * time.Minute),
+		History: defaultHistory,
 		Orphans: Duration(24 * time.Hour),
 	}
 }

@@ -114,6 +114,7 @@ func (d *decoder) lake(c *Config) {
 	if c.Lake.Keep > 0 && c.Lake.Keep < leastKeep {
 		d.fault(d.lines["lake.keep"], "lake.keep", "must be at least 1d: events go by whole days; leave it out to keep them for ever")
 	}
+	d.history(&c.Lake)
 	d.merge(&c.Lake.Merge)
 	d.catalog(&c.Lake.Catalog)
 }

@@ -152,3 +152,6 @@ func (t *Tender) forgetHistory(ctx context.Context, name string) error {
 	}
 	return nil
 }
+
+// Location is a file's place as the table's metadata writes it: file:///... or s3://bucket/...
+func (r *Reader) Location(f *File) string { return r.catalog.IO().Location(f.Path) }

@@ -29,6 +29,7 @@ const (
 	CodeInternal        Code = "internal"
 	CodeNoSnapshot      Code = "no_snapshot" // AS OF a state that is not kept
 	CodeTooLarge        Code = "too_large"   // needs more files of the lake than lake.cache holds
+	CodeStore           Code = "store_unavailable"
 )
 
 // Error is a failed query in words for the person who asked.
@@ -62,6 +63,8 @@ func (c Code) status() int {
 		return http.StatusTooManyRequests
 	case CodeCanceled:
 		return 499
+	case CodeStore:
+		return http.StatusServiceUnavailable
 	case CodeInternal:
 		return http.StatusInternalServerError
 	default:

@@ -141,7 +141,9 @@ func (e *Engine) Query(ctx context.Context, user User, req Request) (*Result, er
 // Own runs a statement of the program's own: unchecked, with no cap on rows, and without waiting for a
 // place. Text that a user wrote must not come here.
 func (e *Engine) Own(ctx context.Context, req Request) (*Result, error) {
-	return e.run(ctx, &Result{}, req, func(context.Context, *sql.Conn) (statement, error) { return statement{text: req.SQL, params: req.Params}, nil })
+	return e.run(ctx, &Result{}, req, func(context.Context, *sql.Conn) (statement, error) {
+		return statement{text: req.SQL, params: req.Params}, nil
+	})
 }
 
 // run starts a statement that check lets through and fills res, or closes it.
