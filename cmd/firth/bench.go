@@ -20,7 +20,7 @@ It ends with 0 where a figure is not what is wanted, and with 1 where rows were 
 		Args:    args(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(benchIngestCommand(), benchFreshCommand(), benchSoakCommand(), benchLoadCommand(), benchMergeCommand(), benchMirrorCommand(), benchQueryCommand(),
+	cmd.AddCommand(benchIngestCommand(), benchFreshCommand(), benchSoakCommand(), benchLoadCommand(), benchMergeCommand(), benchImportCommand(), benchMirrorCommand(), benchQueryCommand(),
 		benchRoleCommand())
 	return cmd
 }
@@ -58,6 +58,7 @@ func benchIngestCommand() *cobra.Command {
 		f.IntVar(&o.Rounds, "rounds", 2, "runs of either server for each row")
 		f.IntVar(&o.Connections, "connections", 64, "connections of the load generator")
 		f.StringSliceVar(&o.Only, "only", nil, "only these rows: 1, 20, 100 or paced")
+		f.StringVar(&o.Lake, "lake", "", "s3:// URL of an empty prefix: compare a lake there with one on local disk instead")
 	})
 }
 
@@ -147,6 +148,20 @@ both in processes of their own, in turn. Then it makes a table of many commits a
 	})
 }
 
+func benchImportCommand() *cobra.Command {
+	return benchmark(&cobra.Command{
+		Use:   "import",
+		Short: "An archive of another collector into the lake, and its memory",
+		Long: `Makes an archive as Segment's object storage destination writes them, imports it in a process of its own into an empty lake, and again,
+and compares what the lake holds with what was written. It needs about 250 MB of disk for a million events.`,
+		Example: "  firth bench import\n  firth bench import --events 10000000 --days 365",
+	}, app.BenchImport, func(o *app.BenchOptions, f *pflag.FlagSet) {
+		f.IntVar(&o.Events, "events", 1_000_000, "different events")
+		f.IntVar(&o.Days, "days", 30, "days that they happened on")
+		f.IntVar(&o.Twice, "twice", 50, "every so many an event is in the archive a second time; 0: never")
+	})
+}
+
 func benchQueryCommand() *cobra.Command {
 	return benchmark(&cobra.Command{
 		Use:   "query",
@@ -158,6 +173,7 @@ alone on the same files: on the many files of the flushes, and again when they a
 		f.IntVar(&o.Events, "events", 1_000_000, "events of the month")
 		f.IntVar(&o.Flushes, "flushes", 2_000, "flushes that they come in")
 		f.IntVar(&o.Rounds, "rounds", 7, "times that each question is asked")
+		f.StringVar(&o.Lake, "lake", "", "s3:// URL of an empty prefix: compare a lake there with one on local disk instead")
 		f.DurationVar(&o.Drain, "drain", 20*time.Minute, "how long the load of the typed tables may take")
 	})
 }

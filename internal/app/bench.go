@@ -28,6 +28,8 @@ type BenchOptions struct {
 	Chunk       int
 	Flushes     int
 	Commits     int
+	Days        int // of an archive
+	Twice       int // every so many an event of an archive comes a second time
 	Threads     int // of the engine that is the yardstick; 0: one a core
 	Dir         string
 	Only        []string // rows of ingest; empty: all
@@ -36,6 +38,7 @@ type BenchOptions struct {
 	Redis       string   // URL of a Redis to mirror
 	Keys        int      // hashes in it
 	Docs        int      // documents to mirror
+	Lake        string   // s3:// URL: ingest and query compare a lake there with one on local disk
 	Config      string   // file with further lines for the servers' configuration
 	Output      string   // table or json
 	Stdout      io.Writer
@@ -72,6 +75,9 @@ func BenchIngest(ctx context.Context, o BenchOptions) error {
 	setup, _, err := o.setup(ctx)
 	if err != nil {
 		return err
+	}
+	if o.Lake != "" {
+		return bench.StoreIngest(ctx, o.store(setup))
 	}
 	var loads []bench.Load
 	for _, l := range bench.Loads() {
@@ -153,6 +159,9 @@ func BenchQuery(ctx context.Context, o BenchOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.Lake != "" {
+		return bench.StoreQuery(ctx, o.store(setup))
+	}
 	return bench.Query(ctx, bench.QueryOptions{Setup: setup, Events: o.Events, Flushes: o.Flushes, Rounds: o.Rounds, Drain: o.Drain})
 }
 
@@ -163,6 +172,15 @@ func BenchMerge(ctx context.Context, o BenchOptions) error {
 		return err
 	}
 	return bench.Merge(ctx, bench.MergeOptions{Setup: setup, Events: o.Events, PerFlush: max(1, o.Events/max(1, o.Flushes)), Rounds: o.Rounds, Commits: o.Commits, Threads: o.Threads})
+}
+
+// BenchImport measures the import of an archive.
+func BenchImport(ctx context.Context, o BenchOptions) error {
+	setup, _, err := o.setup(ctx)
+	if err != nil {
+		return err
+	}
+	return bench.Import(ctx, bench.ImportOptions{Setup: setup, Events: o.Events, Days: max(1, o.Days), Twice: o.Twice})
 }
 
 // BenchRole runs one part of the benchmark in this process.

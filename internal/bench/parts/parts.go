@@ -39,6 +39,10 @@ func ServeRole(ctx context.Context, role string, in io.Reader, out io.Writer) er
 		return once(ctx, d, e, mirrorRun)
 	case bench.RoleMirrorDocs:
 		return printDocs(out)
+	case bench.RoleArchive:
+		return once(ctx, d, e, makeArchive)
+	case bench.RoleImport:
+		return once(ctx, d, e, importArchive)
 	case bench.RoleAsk:
 		return ask(ctx, d, e)
 	}
