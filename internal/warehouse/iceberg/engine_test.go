@@ -97,6 +97,7 @@ func (s *stand) ask(py, schema, name string, filters map[string]string) *answer 
 	return &a
 }
 
+// hexFloat writes a float as Python's float.hex does.
 func hexFloat(f float64) string {
 	switch {
 	case math.IsNaN(f):
@@ -104,11 +105,6 @@ func hexFloat(f float64) string {
 	case math.IsInf(f, 0):
 		return map[bool]string{true: "inf", false: "-inf"}[f > 0]
 	}
-	return f2hex(f)
-}
-
-// f2hex writes a float as Python's float.hex does.
-func f2hex(f float64) string {
 	sign := ""
 	if math.Signbit(f) {
 		sign, f = "-", -f
@@ -153,7 +149,7 @@ func TestPyIcebergReadsEveryValue(t *testing.T) {
 		if _, err := s.Load(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, []string{id, strconv.FormatInt(times[i], 10), strs[i], hexFloat(floats[i]), strconv.FormatBool(i%2 == 0), f2hex(float64(ints[i]))})
+		want = append(want, []string{id, strconv.FormatInt(times[i], 10), strs[i], hexFloat(floats[i]), strconv.FormatBool(i%2 == 0), hexFloat(float64(ints[i]))})
 	}
 	check := func(files, ofOne int) {
 		t.Helper()
