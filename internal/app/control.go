@@ -33,7 +33,8 @@ type lakeOrder struct {
 
 	Import *importOrder `json:"import,omitempty"` // orders to import an archive
 
-	Forget *forgetOrder `json:"forget,omitempty"` // orders to forget people; what it holds is never logged
+	Forget *forgetOrder  `json:"forget,omitempty"` // orders to forget people; what it holds is never logged
+	Purge  *purgeRequest `json:"purge,omitempty"`  // orders to purge people everywhere; the same
 }
 
 // progress is how far a job has come. Stage says what it works at; a Total of 0 is not known.

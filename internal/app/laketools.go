@@ -52,7 +52,7 @@ func checkOrder(job string, o lakeOrder) error {
 // lakeOptions are the settings of the lake in this data folder, for the process that commits to it.
 func lakeOptions(cfg *config.Config, dir folders, place *lakePlace, log *slog.Logger) lake.Options {
 	return lake.Options{
-		Catalog: place.Catalog, Server: place.Server, Dir: place.Dir, URL: place.URL, FS: place.FS, Window: dir.window(), Sources: sourceNames(cfg),
+		Catalog: place.Catalog, Server: place.Server, Dir: place.Dir, URL: place.URL, FS: place.FS, Window: dir.window(), Purge: dir.purge(), Sources: sourceNames(cfg),
 		Every: time.Duration(cfg.Lake.Flush.Every), Bytes: int(cfg.Lake.Flush.Bytes),
 		DedupWindow: time.Duration(cfg.Lake.Dedup.Window), DedupIDs: cfg.Lake.Dedup.IDs, History: time.Duration(cfg.Lake.History),
 		Nice: flushNice, Log: log.With("component", "lake"),

@@ -99,6 +99,7 @@ func (p *parent) metrics() http.Handler {
 		count("firth_journal_sync_seconds_total", "Time spent in syncs of the journal.", func() float64 { return p.journal.Stats().SyncTime.Seconds() }),
 		count("firth_lake_rows_total", "Rows written to the lake.", func() float64 { return float64(p.writer.Stats().Rows) }),
 		count("firth_lake_duplicates_total", "Events that were in the lake already and were dropped.", func() float64 { return float64(p.writer.Stats().Duplicates) }),
+		count("firth_lake_suppressed_total", "Calls of people who are suppressed, which were answered and not stored.", func() float64 { return float64(p.writer.Stats().Suppressed) }),
 		count("firth_lake_dead_letters_total", "Dead letters written to the lake.", func() float64 { return float64(p.writer.Stats().DeadLetters) }),
 		count("firth_lake_flushes_total", "Flushes of the lake.", func() float64 { return float64(p.writer.Stats().Flushes) }),
 		count("firth_lake_bytes_total", "Bytes of Parquet written.", func() float64 { return float64(p.writer.Stats().Bytes) }),

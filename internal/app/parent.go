@@ -33,6 +33,7 @@ type parent struct {
 	merger   *lake.Merger // whether it runs by itself or only when it is told to
 	tender   *lake.Tender
 	beside   []*sideline // those of the two that run by themselves
+	purger   *purger
 	control  *control
 	collect  *collect.Handler
 	front    http.Handler
@@ -87,7 +88,8 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	tools := lakeTools{lake: p.lake, merger: p.merger, tender: p.tender, imports: importSettingsOf(cfg, dir), settle: func(ctx context.Context, show func(progress)) error {
 		return settleWriter(ctx, p.journal, p.writer, show)
 	}}
-	p.control = newControl(dir.control(), tools.jobs(), log)
+	p.purger = newServerPurger(p)
+	p.control = newControl(dir.control(), withPurge(tools.jobs(), p.purger), log)
 	p.collect, err = collect.New(p.journal, collectOptions(cfg, log))
 	if err != nil {
 		return nil, errors.Join(err, p.close())

@@ -126,6 +126,7 @@ func (p *parent) stages(listeners []listener) []stage {
 	stages := []stage{
 		{"http", func(ctx context.Context) error { return p.serveHTTP(ctx, listeners) }},
 		{"control", p.control.Run},
+		{"purge", p.purger.Run},
 	}
 	for _, s := range p.beside {
 		stages = append(stages, stage{s.over.Get().Name, s.Run})

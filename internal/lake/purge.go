@@ -300,3 +300,30 @@ func bareFile(d iceberg.DataFile, spec iceberg.PartitionSpec) (iceberg.DataFile,
 
 // purgeNice is the niceness of the threads that search.
 const purgeNice = 10
+
+// Rows is how many rows a table has now. An unknown one is [ErrNoTable].
+func (l *Lake) Rows(ctx context.Context, name string) (int64, error) {
+	tables, err := l.catalog.Tables(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if _, ok := tables[name]; !ok {
+		return 0, fmt.Errorf("%w: %s", ErrNoTable, name)
+	}
+	s, err := l.store(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	snap, err := s.snapshot()
+	if err != nil {
+		return 0, err
+	}
+	return snap.Rows, nil
+}
+
+// OnStep lets fn be told the name of each durable step before it is taken, in tests that end the process there. It is called before anything runs.
+func (l *Lake) OnStep(fn func(name string) error) {
+	if fn != nil {
+		l.o.step = fn
+	}
+}

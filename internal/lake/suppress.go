@@ -433,3 +433,14 @@ func (l *Lake) showWindow(s *source, there bool) {
 		delete(l.windows, s.name)
 	}
 }
+
+// ReadSuppressions lists who is suppressed by what is kept in a folder, the oldest first; the lake may be open elsewhere.
+func ReadSuppressions(dir string) ([]Suppression, error) {
+	s, err := openSuppressions(disk.OS{}, dir)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.list(), nil
+}
