@@ -128,6 +128,7 @@ type bench struct {
 	options Options // of the ingest benchmark
 	dir     string
 	runs    uint64
+	config  string // further lines of the configuration of servers that runServer starts
 }
 
 // open makes the throw-away folder of a benchmark and looks at the machine; done removes the folder.

@@ -34,6 +34,7 @@ type FillJob struct {
 	Span     time.Duration
 	Salt     uint64 // makes the message ids differ from those of other fills
 	Kinds    int    // different events; 0: as many as the load generator sends
+	Lake     string // s3:// URL of the lake, whose cache is in the data folder; empty: in the data folder
 }
 
 // FillResult is what a fill came to.

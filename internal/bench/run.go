@@ -23,8 +23,9 @@ type RunResult struct {
 	Load  Usages `json:"load"`
 	Total Usages `json:"total"`
 
-	JournalBytes int64 `json:"journal_bytes,omitempty"` // written to the journal (the bare server: to its file)
-	LakeBytes    int64 `json:"lake_bytes,omitempty"`    // Parquet files in the lake once all rows had arrived
+	Loaded       time.Duration `json:"loaded_ns,omitempty"`     // from the generator's start to its end
+	JournalBytes int64         `json:"journal_bytes,omitempty"` // written to the journal (the bare server: to its file)
+	LakeBytes    int64         `json:"lake_bytes,omitempty"`    // Parquet files in the lake once all rows had arrived
 	Arrival      `json:"arrival"`
 }
 

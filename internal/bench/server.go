@@ -128,7 +128,7 @@ func (b *bench) runServer(ctx context.Context, load Load) (result RunResult, err
 		return result, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := b.startServer(ctx, serving{dir: dir})
+	s, err := b.startServer(ctx, serving{dir: dir, config: b.config})
 	if err != nil {
 		return result, err
 	}
@@ -149,9 +149,11 @@ func (b *bench) runServer(ctx context.Context, load Load) (result RunResult, err
 	g.Go(func() error {
 		defer stop()
 		var err error
+		began := time.Now()
 		if result, err = b.load(gctx, b.generator(load, s.addr, writeKey), pids); err != nil {
 			return err
 		}
+		result.Loaded = time.Since(began)
 		result.Arrival, err = b.arrive(gctx, s, result.Generator.Accepted, b.options.Drain)
 		return err
 	})
@@ -163,7 +165,9 @@ func (b *bench) runServer(ctx context.Context, load Load) (result RunResult, err
 		return result, err
 	}
 	result.Total, result.JournalBytes = after.minus(before), watch.total()
-	result.LakeBytes, err = treeBytes(filepath.Join(s.data, "lake"), ".parquet")
+	if b.config == "" {
+		result.LakeBytes, err = treeBytes(filepath.Join(s.data, "lake"), ".parquet")
+	}
 	return result, err
 }
 

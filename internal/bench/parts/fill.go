@@ -20,6 +20,11 @@ func fill(ctx context.Context, job bench.FillJob) (out bench.FillResult, err err
 	}
 	o := lakeOptions(job.Data)
 	o.Sources, o.Bytes = []string{job.Source}, 1 // every record is a flush
+	closeStore, err := storeOptions(ctx, &o, job)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, closeStore()) }()
 	if err := errors.Join(os.MkdirAll(o.Dir, 0o750), os.MkdirAll(o.Window, 0o750)); err != nil {
 		return out, err
 	}

@@ -64,7 +64,7 @@ func (f *FS) ReadDir(dir string) ([]fs.DirEntry, error) {
 			return nil, err
 		}
 		name, isFolder := strings.CutSuffix(strings.TrimPrefix(o.Key, folder), "/")
-		if name != "" && !(clean == f.dir && hidden(name)) {
+		if name != "" && (clean != f.dir || !hidden(name)) {
 			found[name] = entryOf(name, o, isFolder)
 		}
 	}

@@ -79,7 +79,7 @@ func (w *writing) Datasync() error {
 	w.f.mu.Lock()
 	name := w.d.name
 	w.f.mu.Unlock()
-	info, err := w.File.Stat()
+	info, err := w.Stat()
 	if err != nil || strings.HasSuffix(name, tmpExt) {
 		return err
 	}
