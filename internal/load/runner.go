@@ -166,6 +166,9 @@ func (r *Runner) round(ctx context.Context, began time.Time, alone bool) outcome
 	default:
 		r.session.tick(ctx)
 	}
+	if failure == nil {
+		r.tend(ctx)
+	}
 	return out
 }
 

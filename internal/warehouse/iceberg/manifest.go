@@ -39,7 +39,7 @@ func (w *manifests) sort(parent *table.Snapshot, c change) ([]iceberg.ManifestFi
 	for _, mf := range list {
 		live := int(mf.ExistingDataFiles()) + int(mf.AddedDataFiles())
 		join := len(list) >= manifestsAtMost && live < manifestEntries/2
-		if !touched[mf.FilePath()] && !join && !(c.purge && mf.DeletedDataFiles() > 0) {
+		if !touched[mf.FilePath()] && !join && (!c.purge || mf.DeletedDataFiles() == 0) {
 			kept = append(kept, mf)
 			continue
 		}

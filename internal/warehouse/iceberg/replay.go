@@ -172,7 +172,8 @@ func idsOnly(t *table.Batch) []table.Row {
 // no such table.
 func (l *loading) callsOf(ctx context.Context, calls, key string, t *table.Batch) (*tbl, string, error) {
 	replayed := l.tables[calls]
-	from, err := (*tbl)(nil), error(nil)
+	var from *tbl
+	var err error
 	if replayed != nil {
 		from = replayed.table
 	} else if from, err = l.db.load(ctx, l.batch.Schema, calls); errors.Is(err, errNoTable) {

@@ -16,7 +16,7 @@ import (
 // tendEvery keeps the times apart at which tables are tended.
 const tendEvery = time.Minute
 
-// Tend puts small files of typed tables together, lets go of snapshots that are older than the grace, and removes files that nothing has
+// Tend puts small files of tables together, lets go of snapshots that are older than the grace, and removes files that nothing has
 // named for as long. It does nothing where the last time was less than a minute ago.
 func (d *DB) Tend(ctx context.Context) error {
 	d.sweeping.Lock()
@@ -93,7 +93,7 @@ func due(files []dataFile) []dataFile {
 	return nil
 }
 
-// mergeTable puts small files of a typed table together. Tables of mirrors are theirs.
+// mergeTable puts small files of a table together that loads or mirrors made.
 func (d *DB) mergeTable(ctx context.Context, schema, name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -109,7 +109,7 @@ func (d *DB) mergeTable(ctx context.Context, schema, name string) error {
 			return err
 		}
 		files := due(t.files)
-		if t.props[sourceKey] == "" || len(files) < 2 {
+		if t.props[sourceKey] == "" && t.props[mirrorProperty] == "" || len(files) < 2 {
 			return nil
 		}
 		if err := d.merge(ctx, t, files); err != nil {
