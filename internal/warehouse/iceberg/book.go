@@ -118,7 +118,7 @@ func (b *book) move(w *warehouse.Batch, now time.Time) {
 
 // eachBook calls fn with the books that know a source.
 func (d *DB) eachBook(ctx context.Context, source string, fn func(schema string, b *book) error) error {
-	schemas, err := d.schemas(ctx)
+	schemas, err := d.present(ctx)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (s *stand) refresh() {
 	ctx := context.Background()
 	statements := []string{"BEGIN"}
 	there := map[string]bool{}
-	schemas, err := s.schemas(ctx)
+	schemas, err := s.present(ctx)
 	if err != nil {
 		s.t.Fatal(err)
 	}

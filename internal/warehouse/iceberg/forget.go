@@ -36,10 +36,11 @@ func (d *DB) Forget(ctx context.Context, f warehouse.Forget) (*warehouse.Forgott
 }
 
 func (d *DB) forget(ctx context.Context, f warehouse.Forget, out *warehouse.Forgotten) error {
-	schemas, err := d.schemas(ctx)
+	schemas, err := d.present(ctx)
 	if err != nil {
 		return err
 	}
+	of := map[string]bool{f.Schema: true, rebuildOf(f.Schema): true}
 	for _, schema := range schemas {
 		b, err := d.readBook(ctx, schema)
 		if err != nil && !errors.Is(err, errNoTable) {
@@ -48,6 +49,7 @@ func (d *DB) forget(ctx context.Context, f warehouse.Forget, out *warehouse.Forg
 		if err == nil {
 			for source := range b.positions {
 				if source == f.Source || strings.HasPrefix(source, f.Source+"#") {
+					of[schema] = true
 					if err := d.forgetIn(ctx, schema, source, f, out); err != nil {
 						return fmt.Errorf("schema %s: %w", schema, err)
 					}
@@ -59,7 +61,7 @@ func (d *DB) forget(ctx context.Context, f warehouse.Forget, out *warehouse.Forg
 		return err
 	}
 	for _, schema := range schemas {
-		if schema != f.Schema && schema != rebuildOf(f.Schema) {
+		if !of[schema] {
 			continue
 		}
 		if err := d.sweepNow(ctx, schema); err != nil {

@@ -46,7 +46,7 @@ func (d *DB) dropRebuild(ctx context.Context, schema string) error {
 	if !strings.HasPrefix(schema, warehouse.RebuildPrefix) {
 		return &warehouse.Error{Op: "drop the rebuild", Object: schema, Kind: warehouse.BadName, Err: errors.New("that is no schema of a rebuild")}
 	}
-	schemas, err := d.schemas(ctx)
+	schemas, err := d.present(ctx)
 	if err != nil || !slices.Contains(schemas, schema) {
 		return err
 	}
@@ -72,7 +72,7 @@ func (l *loading) swap(ctx context.Context, s *warehouse.Swap) error {
 	if l.book, err = l.db.openBook(ctx, s.Schema); err != nil {
 		return err
 	}
-	schemas, err := l.db.schemas(ctx)
+	schemas, err := l.db.present(ctx)
 	if err != nil {
 		return err
 	}

@@ -16,33 +16,33 @@ import (
 	"firth/internal/warehouse"
 )
 
-// hasFolder says whether a schema has a folder of files here.
-func (d *DB) hasFolder(schema string) (bool, error) {
-	entries, err := d.o.IO.FS().ReadDir(d.o.IO.Root())
+// present are the schemas that have a folder of files here: other namespaces of the catalog are somebody else's.
+func (d *DB) present(ctx context.Context) ([]string, error) {
+	schemas, err := d.schemas(ctx)
 	if err != nil {
-		return false, fmt.Errorf("list the schemas' folders: %w", err)
+		return nil, err
 	}
-	want := safeName(schema)
-	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == want }), nil
+	entries, err := d.o.IO.FS().ReadDir(d.o.IO.Root())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list the schemas' folders: %w", err)
+	}
+	there := map[string]bool{}
+	for _, e := range entries {
+		there[e.Name()] = true
+	}
+	return slices.DeleteFunc(schemas, func(s string) bool { return !there[safeName(s)] }), nil
 }
 
 // sweep removes the files below the folders of known schemas that no table has named for the grace. Which files there are is looked at
 // first, then which are being written, and only then what the tables name: what a commit named in between is seen to be named. Where
 // anything cannot be read nothing is removed.
 func (d *DB) sweep(ctx context.Context) error {
-	schemas, err := d.schemas(ctx)
+	schemas, err := d.present(ctx)
 	if err != nil {
 		return err
 	}
 	dead := map[string]time.Time{}
 	for _, schema := range schemas {
-		there, err := d.hasFolder(schema)
-		if err != nil {
-			return err
-		}
-		if !there {
-			continue
-		}
 		paths, err := d.unnamed(ctx, schema)
 		if err != nil {
 			return fmt.Errorf("look for files that nothing names in schema %s: %w", schema, err)

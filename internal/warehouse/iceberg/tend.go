@@ -38,17 +38,11 @@ func (d *DB) Tend(ctx context.Context) error {
 }
 
 func (d *DB) tendTables(ctx context.Context) error {
-	schemas, err := d.schemas(ctx)
+	schemas, err := d.present(ctx)
 	if err != nil {
 		return err
 	}
 	for _, schema := range schemas {
-		if there, err := d.hasFolder(schema); err != nil || !there {
-			if err != nil {
-				return err
-			}
-			continue
-		}
 		if err := d.dropMade(ctx, schema); err != nil {
 			return fmt.Errorf("schema %s: %w", schema, err)
 		}
