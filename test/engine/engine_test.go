@@ -346,3 +346,12 @@ func checkPlan(t *testing.T, f found) {
 		t.Errorf("statistics of the manifests: %s", diff)
 	}
 }
+
+// digest is that of the rows of a table, each the text of its values.
+func digest(rows [][]string) string {
+	sha := sha256.New()
+	for _, row := range rows {
+		io.WriteString(sha, row[0])
+	}
+	return hex.EncodeToString(sha.Sum(nil))
+}

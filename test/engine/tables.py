@@ -2,12 +2,13 @@
 
 usage: tables.py pyiceberg|duckdb CATALOG EVENT FROM TO
 
-EVENT, FROM and TO (ISO 8601) are the filters that are counted. For each table of the namespace lake:
+CATALOG is the path of the catalog's database, or the URL of a catalog, for which the variable FIRTH_TOKEN has a token. EVENT, FROM and TO (ISO 8601) are the filters that are counted. For each table of the namespace lake:
 rows, the sum of the offsets, nulls by column, a digest of all values, the rows of the event and those of the time.
 """
 
 import hashlib
 import json
+import os
 import sys
 from datetime import datetime, timezone
 
@@ -46,10 +47,16 @@ def summary(rows):
     }
 
 
-def pyiceberg(path, event, start, end):
+def open_pyiceberg(catalog):
     from pyiceberg.catalog import load_catalog
 
-    catalog = load_catalog("firth", type="sql", uri="sqlite:///" + path)
+    if catalog.startswith("http"):
+        return load_catalog("lake", type="rest", uri=catalog, token=os.environ["FIRTH_TOKEN"])
+    return load_catalog("firth", type="sql", uri="sqlite:///" + catalog)
+
+
+def pyiceberg(path, event, start, end):
+    catalog = open_pyiceberg(path)
     out = {}
     for name in sorted(n for _, n in catalog.list_tables("lake")):
         table = catalog.load_table(("lake", name))
@@ -82,10 +89,8 @@ def statistics(table):
     }
 
 
-def duckdb(path, event, start, end):
+def open_duckdb():
     import importlib.util
-    import os
-    import sqlite3
 
     import duckdb as engine
 
@@ -96,11 +101,31 @@ def duckdb(path, event, start, end):
         folder = os.path.join(os.path.dirname(spec.origin), "extensions", version)
         db.execute(f"LOAD '{folder}/{extension}.duckdb_extension'")
     db.execute("SET TimeZone = 'UTC'")
-    tables = sqlite3.connect(f"file:{path}?mode=ro", uri=True).execute(
+    return db
+
+
+def attach_duckdb(db, url):
+    db.execute(f"CREATE SECRET firth (TYPE iceberg, TOKEN '{os.environ['FIRTH_TOKEN']}')")
+    db.execute(f"ATTACH '' AS ice (TYPE iceberg, ENDPOINT '{url}', SECRET firth)")
+
+
+def scans(db, catalog):
+    """What to read each table of the namespace lake by."""
+    import sqlite3
+
+    if catalog.startswith("http"):
+        attach_duckdb(db, catalog)
+        names = db.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'ice' AND schema_name = 'lake' ORDER BY 1").fetchall()
+        return [(name, f'ice.lake."{name}"') for name, in names]
+    rows = sqlite3.connect(f"file:{catalog}?mode=ro", uri=True).execute(
         "SELECT table_name, metadata_location FROM iceberg_tables WHERE table_namespace = 'lake' ORDER BY 1").fetchall()
+    return [(name, f"iceberg_scan('{location}')") for name, location in rows]
+
+
+def duckdb(path, event, start, end):
+    db = open_duckdb()
     out = {}
-    for name, location in tables:
-        scan = f"iceberg_scan('{location}')"
+    for name, scan in scans(db, path):
         if name.startswith("firth_"):
             out[name] = {"rows": db.sql(f"SELECT count(*) FROM {scan}").fetchone()[0]}
             continue

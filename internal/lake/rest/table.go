@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -22,6 +23,11 @@ type loadTableResult struct {
 func (h *Handler) serveTable(w http.ResponseWriter, r *request) error {
 	namespace, name := r.parts[1], r.parts[3]
 	s, err := h.space(r.Context(), r.user, namespace)
+	var e *Error
+	if errors.As(err, &e) && e.Status == http.StatusNotFound {
+		// Spark looks for lake.production.snapshots as a table of the namespace lake.production first, and goes on where there is no such table.
+		return noTable(r.user, namespace, name)
+	}
 	if err != nil {
 		return err
 	}
