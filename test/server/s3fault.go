@@ -50,6 +50,7 @@ type StoreProxy struct {
 	rule   func(StoreRequest) StoreFault // empty: none
 	served map[string]int                // by operation
 	spoilt map[StoreFault]int
+	sizes  []int64 // of the objects and parts that were put, as the store is told them
 }
 
 // StoreFaulty starts a proxy in front of a store. It passes everything until it gets a rule, and ends with the test.
@@ -120,6 +121,13 @@ func (p *StoreProxy) Served() (served map[string]int, spoilt map[StoreFault]int)
 	return served, spoilt
 }
 
+// Sizes are those of the objects and parts that were put, in bytes, in the order in which they came.
+func (p *StoreProxy) Sizes() []int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]int64(nil), p.sizes...)
+}
+
 func (p *StoreProxy) judge(r *http.Request) StoreFault {
 	q := StoreRequest{Op: r.Method, Key: strings.TrimPrefix(r.URL.Path, "/"+p.store.Bucket+"/")}
 	if r.Method == http.MethodGet && r.URL.Query().Has("list-type") {
@@ -128,6 +136,13 @@ func (p *StoreProxy) judge(r *http.Request) StoreFault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.served[q.Op]++
+	if q.Op == http.MethodPut {
+		size := r.ContentLength
+		if decoded, err := strconv.ParseInt(r.Header.Get("X-Amz-Decoded-Content-Length"), 10, 64); err == nil {
+			size = decoded // the content is sent in signed chunks
+		}
+		p.sizes = append(p.sizes, size)
+	}
 	if p.rule == nil {
 		return ""
 	}
