@@ -8,7 +8,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT_VERSION := v2.15.0
 export FIRTH_CACHE ?= $(HOME)/.cache/firth
 
-.PHONY: build demo test full lint bench crashtest long need clean
+.PHONY: build demo test full lint bench crashtest long engines need clean
 
 build: need
 	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/firth
@@ -53,6 +53,13 @@ long: build
 	@source test/env && CI=true FIRTH_LONG=$(LONG) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 2h -v ./test/store | build/brief
 	FIRTH_YEAR=1 $(GO) test -count=1 -timeout 2h -v -run Year ./internal/lake | build/brief
 LONG ?= 10m
+
+# Spark and Trino read the lake by the URL of its catalog, on local disk and on an S3-compatible store, and fail to write. The first time they are
+# installed: 2.5 GB and some minutes.
+engines: build
+	@test/server/setup.sh
+	@test/engine/full/setup.sh
+	@source test/env && CI=true FIRTH_ENGINES=1 FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 60m -v ./test/engine/full | build/brief
 
 lint:
 	@test -x "$(FIRTH_CACHE)/bin/golangci-lint-$(LINT_VERSION)" || { \

@@ -26,10 +26,10 @@ func newTrino(t *testing.T, s *stand.Stand) *trino {
 	t.Helper()
 	home, dir := filepath.Join(installed(t), "trino"), t.TempDir()
 	port := server.Port(t)
-	files := "fs.hadoop.enabled=true\n"
+	files := "fs.native-local.enabled=true\nlocal.location=/\n"
 	if s.Store != nil {
-		files = fmt.Sprintf("fs.native-s3.enabled=true\ns3.endpoint=%s\ns3.region=%s\ns3.path-style-access=true\niceberg.rest-catalog.vended-credentials-enabled=true\n",
-			s.Store.Endpoint, s.Store.Region)
+		files = fmt.Sprintf("fs.native-s3.enabled=true\ns3.endpoint=%s\ns3.region=%s\ns3.path-style-access=true\ns3.aws-access-key=%s\ns3.aws-secret-key=%s\n",
+			s.Store.Endpoint, s.Store.Region, s.Reader, s.Keys) // it takes the catalog's keys with a session token alone
 	}
 	write(t, filepath.Join(dir, "catalog", "firth.properties"), "connector.name=iceberg\niceberg.catalog.type=rest\niceberg.rest-catalog.uri="+s.Catalog()+
 		"\niceberg.rest-catalog.security=OAUTH2\niceberg.rest-catalog.oauth2.token="+stand.Token+"\n"+files)
