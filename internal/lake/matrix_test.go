@@ -80,7 +80,7 @@ var elsewhere = map[string]string{
 	"purge search": purgeIsKilled, "purge write": purgeIsKilled, "purge window": purgeIsKilled, "purge sweep": purgeIsKilled,
 	"purge": purgeIsKilled, "done purge": purgeIsKilled, "purge manifests": purgeIsKilled, "done purge manifests": purgeIsKilled,
 	"suppress": "TestSuppressionIsKilled",
-	"import": importIsKilled, "done import": importIsKilled, "import write": importIsKilled, "import letters": importIsKilled,
+	"import":   importIsKilled, "done import": importIsKilled, "import write": importIsKilled, "import letters": importIsKilled,
 }
 
 const importIsKilled = "TestImportIsKilledAtEachStep"

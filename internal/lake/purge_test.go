@@ -422,3 +422,55 @@ func TestRestoreLeavesOutWhoIsSuppressed(t *testing.T) {
 		t.Errorf("%d dead letters are restored, want 3", snap.Rows)
 	}
 }
+
+// A process that ends before a suppression is kept meets the order again, and keeps it then; lifted, it is forgotten for good.
+func TestSuppressionIsKilled(t *testing.T) {
+	e := newPurgeEnv(t, 13)
+	killed := errors.New("killed")
+	e.traffic(3, 0)
+	e.o.final = func(err error) bool { return errors.Is(err, killed) }
+	e.mustDrain()
+	l, err := Open(t.Context(), e.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := l.SuppressionHash(KindUser, victim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeIt(t, l)
+	at := e.journal.order(event.Order{Op: event.OrderSuppress, Hashes: []event.Hash{h}})
+	e.corpus.next = e.journal.end()
+	e.journal.calls("production", of(e.corpus.call(), victim, "x"))
+	e.o.step = func(name string) error {
+		if name == "suppress" {
+			return killed
+		}
+		return nil
+	}
+	if err := e.drain(); !errors.Is(err, killed) {
+		t.Fatalf("it was to be killed: %v", err)
+	}
+	if kept, err := ReadSuppressions(e.o.Purge); err != nil || len(kept) > 0 {
+		t.Fatalf("%v is kept, %v", kept, err)
+	}
+	e.o.step = nil
+	e.mustDrain()
+	kept, err := ReadSuppressions(e.o.Purge)
+	if err != nil || len(kept) != 1 || kept[0].Offset != at || kept[0].Kind != KindUser {
+		t.Fatalf("%+v is kept, %v", kept, err)
+	}
+	if rows := e.rows("production"); len(rows) != len(e.want) {
+		t.Errorf("%d rows, want %d", len(rows), len(e.want))
+	}
+	e.journal.order(event.Order{Op: event.OrderLift, Hashes: []event.Hash{h}})
+	e.corpus.next = e.journal.end()
+	e.journal.calls("production", of(e.corpus.call(), victim, "x"))
+	e.mustDrain()
+	if kept, err := ReadSuppressions(e.o.Purge); err != nil || len(kept) > 0 {
+		t.Errorf("%v is kept after it was lifted, %v", kept, err)
+	}
+	if rows := e.rows("production"); len(rows) != len(e.want)+1 {
+		t.Errorf("%d rows after it was lifted, want %d", len(rows), len(e.want)+1)
+	}
+}
