@@ -65,9 +65,11 @@ func newCompany(t *testing.T, path string) *company {
 		"CREATE TABLE plans (name TEXT, price DECIMAL(12,2), at TIME)",
 		"CREATE TABLE log (id INTEGER PRIMARY KEY, text TEXT)",
 		"INSERT INTO plans VALUES ('free', 0, '09:00:00'), ('größer', 1234567890.25, NULL), (NULL, NULL, '23:59:59.5')")
+	var rows []string
 	for i := range 200 {
-		c.exec(fmt.Sprintf("INSERT INTO companies VALUES (%d, 'Company %d', %d, %d.5, %d, '2024-05-%02d 12:00:00.25', '20%02d-02-28', x'00ff%02x')", i, i%5, i*7, i, i%2, 1+i%28, i%100, i%256))
+		rows = append(rows, fmt.Sprintf("(%d, 'Company %d', %d, %d.5, %d, '2024-05-%02d 12:00:00.25', '20%02d-02-28', x'00ff%02x')", i, i%5, i*7, i, i%2, 1+i%28, i%100, i%256))
 	}
+	c.exec("INSERT INTO companies VALUES " + strings.Join(rows, ", "))
 	return c
 }
 
@@ -326,9 +328,6 @@ func TestSameTables(t *testing.T) {
 			t.Logf("the last events after %s", time.Since(began))
 			wantSame(t, s, r, sent)
 			t.Logf("the last state after %s", time.Since(began))
-			if out, err := s.Ask("SELECT kind, name, count(*), avg(epoch_ms(finished_at) - epoch_ms(started_at)), max(epoch_ms(finished_at) - epoch_ms(started_at)), count(*) FILTER (state = 'failure'), max(error) FROM firth.runs GROUP BY ALL"); err == nil {
-				t.Log(out)
-			}
 			if code := s.Stop(); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
