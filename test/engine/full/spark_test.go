@@ -86,5 +86,6 @@ func (e *spark) dialect() dialect {
 		catalog: "firth.", company: "CAST(get_json_object(properties, '$.company') AS BIGINT)",
 		snapshots: "SELECT snapshot_id FROM firth.lake.production.snapshots ORDER BY committed_at",
 		at:        "firth.lake.production VERSION AS OF %s",
+		upkeep:    "CALL firth.system.remove_orphan_files(table => 'lake.production', older_than => TIMESTAMP '2020-01-01 00:00:00')",
 	}
 }
