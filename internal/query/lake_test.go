@@ -356,3 +356,73 @@ func randomStatement(r *rand.Rand, depth int) string {
 		return "SELECT count(*) FROM ((" + randomStatement(r, depth+1) + "))"
 	}
 }
+
+// Errors of the lake's part, in words, for a user who may read production alone.
+func TestLakeErrors(t *testing.T) {
+	e, l := newLake(t, 3)
+	var b strings.Builder
+	for _, remote := range []bool{false, true} {
+		l.remote = remote
+		fmt.Fprintf(&b, "## remote: %v\n", remote)
+		for _, text := range []string{
+			"FROM lake.production AS OF '2020-01-01'",
+			"FROM lake.production AS OF 'yesterday'",
+			"FROM lake.production AS OF NULL",
+			"FROM lake.production FOR VERSION AS OF 'x'",
+			"FROM lake.production FOR VERSION AS OF 12",
+			"FROM lake.production p AS OF p.ts",
+			"FROM lake.production AT (TIMESTAMP => (SELECT max(ts) FROM lake.production))",
+			"FROM lake.production AT (TIMESTAMP => getenv('HOME'))",
+			"FROM lake.production AT (TIMESTAMP => (SELECT content FROM read_text('/etc/passwd')))",
+			"FROM lake.production AS OF $1",
+			"FROM lake.production\nAS OF '2026-11-20' WHRE ts > 1",
+			"FROM lake.app AS OF '2026-11-20'",
+			"FROM production.tracks AS OF '2026-11-20'",
+			"WITH x AS (SELECT 1) FROM x AS OF '2026-11-20'",
+			"FROM lake.production AS OF '2026-11-20'; DROP TABLE x",
+			"FROM lake.nope AS OF '2026-11-20'",
+			`FROM "lake.production"`,
+			`FROM temp."lake.production", lake.production AS OF '2026-11-20'`,
+			"FROM firth_files()",
+			"FROM firth_files('app')",
+			"FROM firth_files('nope')",
+			"FROM firth_files('production', 'x')",
+			"FROM firth_files('production', '2026-11-01', '2026-11-02', 3)",
+			"FROM firth_files('production', since := '2026-11-01')",
+			"FROM firth_files('production', '2026-11-01', from := '2026-11-01')",
+			"FROM firth_events(getenv('HOME'))",
+			"FROM firth_event('production')",
+			"SELECT firth_files('production')",
+			"SELECT nope FROM lake.production AS OF 7000000000000001",
+			"SELECT nope FROM lake.production WHERE ts > now()",
+			"SELECT event::INTEGER FROM firth_events('production')",
+		} {
+			_, err := run(e, reader, text)
+			var refused *query.Error
+			if !errors.As(err, &refused) {
+				t.Errorf("%s: %v", text, err)
+				continue
+			}
+			fmt.Fprintf(&b, "%s\n  %s: %s\n", strings.ReplaceAll(text, "\n", " "), refused.Code, strings.ReplaceAll(refused.Message, "\n", " "))
+			if refused.Hint != "" {
+				fmt.Fprintf(&b, "  -> %s\n", strings.ReplaceAll(refused.Hint, "\n", "\n     "))
+			}
+			if l.held != 0 {
+				t.Errorf("%s: files are held still", text)
+			}
+		}
+	}
+	golden(t, "lake_errors.txt", []byte(b.String()))
+}
+
+// Whatever the text, other spellings are found without a fault, and a plan's conditions bound a file only by what they say.
+func FuzzSpellings(f *testing.F) {
+	for _, text := range []string{
+		"FROM lake.production FOR VERSION AS OF 12 p (a, b)", "FROM t AS OF", "as of", "AT (", "x AT (VERSION => 1) AS", "firth_files(from => $$x$$, to := e'\\'')",
+		"FROM t AS OF - - (1", "AS OF INTERVAL", "AS OF a.b.", "AS OF 1::", "AS OF x AT TIME ZONE", "ts>='2026-01-01 00:00:00+00'::TIMESTAMP WITH TIME ZONE AND (event IN ('a'",
+		"optional: event='a' OR event='b'\nts<'infinity'::TIMESTAMP WITH TIME ZONE", "(CAST(ts AS DATE) = '2026-01-01'::DATE)", "/* /* */ \"", "1e+", "$tag$x", "\xff\"",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(_ *testing.T, text string) { query.Spell(text) })
+}

@@ -193,6 +193,9 @@ func (w *walker) table(m map[string]any, s *scope) error {
 		return unknownForm("table without a name")
 	}
 	if name.catalog == "" && name.schema == "" && s.has(name.table) {
+		if m["at_clause"] != nil {
+			return fail(CodeFailed, "write AS OF behind the table of the lake, within the WITH", "%s has no history: it is a common table expression", name)
+		}
 		return nil
 	}
 	w.tables = append(w.tables, &namedTable{name: name, node: m, shown: w.showing > 0})
