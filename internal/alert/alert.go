@@ -99,6 +99,8 @@ type Alerter struct {
 	cell   *state.Cell
 	wake   chan struct{}
 
+	saving sync.Mutex // held while the state file is written
+
 	mu     sync.Mutex
 	alerts map[key]*alert
 	behind map[key]mark // of warehouses that have something to load

@@ -59,6 +59,8 @@ func readMemory(fsys disk.FS, path string) (*memory, error) {
 
 // save writes the state file where something changed since.
 func (a *Alerter) save() error {
+	a.saving.Lock()
+	defer a.saving.Unlock()
 	a.mu.Lock()
 	if !a.dirty || a.o.StateFile == "" {
 		a.dirty = false

@@ -75,15 +75,15 @@ type oblivion struct {
 	// runner is who loads the warehouse; nil without an error: nothing is ever loaded into it.
 	runner func(ctx context.Context, name string) (forgetRunner, error)
 	target func(ctx context.Context, name string) (mirror.Target, error)
-	told   func(ids []string) // takes ids out of what is held in memory; may be nil
+	told   func(ids []string) error // takes ids out of runs and alerts that are held in memory
 }
 
 func (o *oblivion) run(ctx context.Context) (*forgetReport, error) {
 	if len(o.req.ids()) == 0 {
 		return nil, errors.New("forget nobody: no ids were given")
 	}
-	if o.told != nil {
-		o.told(o.req.ids())
+	if err := o.told(o.req.ids()); err != nil {
+		return nil, fmt.Errorf("forget people in the alerts: %w", err)
 	}
 	out := &forgetReport{Warehouses: []forgottenWarehouse{}}
 	for _, name := range append([]string{config.Local}, o.cfg.Remote()...) {
@@ -191,7 +191,11 @@ func (w *worker) takeForget(ctx context.Context, c *control) http.HandlerFunc {
 
 // forget carries an order out with the server's own warehouses.
 func (w *worker) forget(ctx context.Context, req forgetOrder, show func(progress)) (*forgetReport, error) {
-	o := &oblivion{cfg: w.cfg, req: req, sources: forgetSources(w.cfg, req.Sources, nil), show: show, now: time.Now, told: w.history.forget}
+	o := &oblivion{cfg: w.cfg, req: req, sources: forgetSources(w.cfg, req.Sources, nil), show: show, now: time.Now}
+	o.told = func(ids []string) error {
+		w.history.forget(ids)
+		return forgetAlerts(w.alerts, ids)
+	}
 	o.runner = func(ctx context.Context, name string) (forgetRunner, error) {
 		if name == config.Local {
 			a, err := awaited(ctx, w.answer.Load)
@@ -280,6 +284,7 @@ func (p forgetPlace) here(ctx context.Context, req forgetOrder, show func(progre
 	defer func() { err = errors.Join(err, targets.close()) }()
 	f := &fleet{cfg: p.cfg, dir: p.dir, log: p.log, kinds: p.kinds, now: time.Now}
 	o := &oblivion{cfg: p.cfg, req: req, sources: forgetSources(p.cfg, req.Sources, found), show: show, now: time.Now, target: targets.get}
+	o.told = func(ids []string) error { return forgetAlerts(newAlerter(p.cfg, p.dir, p.log), ids) }
 	o.runner = func(_ context.Context, name string) (forgetRunner, error) {
 		if name == config.Local {
 			if failed != nil {

@@ -2,6 +2,17 @@ package app
 
 import "firth/internal/warehouse"
 
+// forgetAlerts takes ids out of the alerts, where somebody is told any.
+func forgetAlerts(a alerter, ids []string) error {
+	f, ok := a.(interface {
+		Forget(nameless func(text string) string) error
+	})
+	if !ok {
+		return nil
+	}
+	return f.Forget(func(text string) string { return nameless(text, ids) })
+}
+
 // forget takes ids out of the runs that are held in memory, which may still be written.
 func (h *runHistory) forget(ids []string) {
 	h.mu.Lock()
