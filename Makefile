@@ -50,6 +50,7 @@ CRASHES := Kill|Crash|Cut|Restarts|Fail|Fault|Full|Flip|Grown|Restore|Mend|While
 # Everything at once, read all the while (ten minutes), the same on an object store that fails now and then, and a simulated year.
 long: build
 	FIRTH_LONG=$(LONG) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 2h -v ./test/long ./test/move ./test/clock | build/brief
+	@test/setup
 	@source test/env && CI=true FIRTH_LONG=$(LONG) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 2h -v ./test/store | build/brief
 	FIRTH_YEAR=1 $(GO) test -count=1 -timeout 2h -v -run Year ./internal/lake | build/brief
 LONG ?= 10m

@@ -176,7 +176,11 @@ func checkFolder(ctx context.Context, cfg *config.Config) []Finding {
 	}
 	lock, err := lockFolder(dir)
 	if errors.Is(err, ErrLocked) {
-		return append(out, Finding{What: "data folder", OK: true, Found: "a server runs on it: " + dir}, running(ctx, cfg), tables(ctx, cfg, folders{dir}))
+		out = append(out, Finding{What: "data folder", OK: true, Found: "a server runs on it: " + dir}, running(ctx, cfg))
+		if cfg.LakeStore() != "" {
+			out = append(out, checkStore(ctx, cfg, folders{dir})...)
+		}
+		return append(out, tables(ctx, cfg, folders{dir}))
 	}
 	if err != nil {
 		return append(out, Finding{What: "data folder", Found: err.Error(), Hint: "choose a folder that this user may write, in data:"})

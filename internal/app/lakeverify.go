@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"firth/internal/disk"
 	"firth/internal/lake"
 )
 
@@ -97,13 +96,15 @@ func (o *LakeOptions) verify(ctx context.Context, reader *lake.Reader, show *pro
 
 // verifyFile says what is wrong with a file, or that it has gone its way meanwhile: a server goes on beside the command.
 func verifyFile(ctx context.Context, reader *lake.Reader, table string, f *lake.File) (reason string, gone bool, err error) {
-	err = lake.VerifyFile(disk.OS{}, f)
+	err = reader.VerifyFile(f)
 	var damage lake.Damage
 	switch {
 	case err == nil:
 		return "", false, nil
 	case errors.As(err, &damage):
 		return damage.Reason, false, nil
+	case transient(err):
+		return "", false, lakeHint(err) // of an object store, which says nothing about the file
 	case !errors.Is(err, lake.ErrFileGone):
 		return err.Error(), false, nil // a file that cannot be read is no better than a damaged one
 	}

@@ -32,6 +32,9 @@ func (r *Reader) Verify(ctx context.Context, snap *Snapshot, progress func(files
 	return out, nil
 }
 
+// VerifyFile is [VerifyFile] where the reader's lake is.
+func (r *Reader) VerifyFile(f *File) error { return VerifyFile(r.verifier.fs, f) }
+
 func (r *Reader) verify(f *File, pace func(int) error) error {
 	file, info, err := openData(r.verifier.fs, f)
 	if err != nil {
