@@ -78,6 +78,7 @@ func (s *source) fill(log string) error {
 		}
 	}
 	s.window.Refill(start)
+	start = max(start, s.window.Start()) // what was received before it would be let go of: most of an import
 	for of := range snap.Positions {
 		from := s.window.Covered(of)
 		for _, f := range snap.Files {
