@@ -171,8 +171,11 @@ func readNote(d stageDir) (*note, error) {
 		return nil, nil //nolint:nilnil // of another version: it begins anew
 	}
 	for i := range n.Parts {
-		if _, err := os.Stat(d.part(partPrefix, i)); err != nil {
-			return nil, nil //nolint:nilnil,nilerr // somebody removed a part of it
+		switch _, err := os.Stat(d.part(partPrefix, i)); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, nil //nolint:nilnil // somebody removed a part of it
+		case err != nil:
+			return nil, fmt.Errorf("read what is staged: %w", err)
 		}
 	}
 	return n, nil

@@ -17,9 +17,6 @@ import (
 // rowColumn identifies a row of a view: the number of its file in 32 bits, and behind it its place in the file.
 const rowColumn = "_firth_row"
 
-// rowExpr is rowColumn of a relation of files.
-const rowExpr = "(file_index::BIGINT << 32) + file_row_number"
-
 // constant is literal for any text.
 func constant(text string) string {
 	if strings.Contains(text, "\x00") {

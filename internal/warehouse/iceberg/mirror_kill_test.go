@@ -160,7 +160,7 @@ func wantGeneration(t *testing.T, s *stand, mode warehouse.PublishMode, said int
 	if err := json.Unmarshal(p.record.State, &gen); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.reader.QueryRow(`SELECT count(*), count(DISTINCT id), min(gen), max(gen), min(id), (SELECT max(key::INT) FROM company."` + at.Table + `__rejects") FROM company."` + at.Table + `"`).
+	if err := s.reader.QueryRow(`SELECT count(*), count(DISTINCT id), min(gen), max(gen), min(id), (SELECT max(key::INT) FROM company."`+at.Table+`__rejects") FROM company."`+at.Table+`"`).
 		Scan(&rows, &ids, &low, &high, &first, &rejects); err != nil {
 		t.Fatal(err)
 	}
