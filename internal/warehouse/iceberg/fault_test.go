@@ -142,7 +142,7 @@ func TestKillChild(t *testing.T) {
 // is left lying is swept.
 func TestKillAtEachStep(t *testing.T) {
 	dir := t.TempDir()
-	stride := 1
+	stride := 3
 	if testing.Short() {
 		stride = 7
 	}

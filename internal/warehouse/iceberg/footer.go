@@ -267,7 +267,7 @@ func cutUpper(b []byte) []byte {
 }
 
 // describe is the file's entry in a manifest.
-func (f *footer) describe(t *tbl, location string, size int64) (iceberg.DataFile, error) {
+func (f *footer) describe(t *tbl, location string, size int64, sorted bool) (iceberg.DataFile, error) {
 	b, err := iceberg.NewDataFileBuilder(t.t.Spec(), iceberg.EntryContentData, location, iceberg.ParquetFile, nil, nil, nil, f.rows, size)
 	if err != nil {
 		return nil, fmt.Errorf("describe a new file: %w", err)
@@ -288,6 +288,10 @@ func (f *footer) describe(t *tbl, location string, size int64) (iceberg.DataFile
 			upper[id] = hi
 		}
 	}
+	order := 0 // unsorted
+	if sorted {
+		order = t.t.SortOrder().OrderID()
+	}
 	return b.ColumnSizes(sizes).ValueCounts(values).NullValueCounts(nulls).LowerBoundValues(lower).UpperBoundValues(upper).
-		SplitOffsets(f.splits).SortOrderID(t.t.SortOrder().OrderID()).Build(), nil
+		SplitOffsets(f.splits).SortOrderID(order).Build(), nil
 }

@@ -10,6 +10,7 @@ import (
 
 	icetable "github.com/apache/iceberg-go/table"
 
+	"firth/internal/warehouse"
 	"firth/internal/warehouse/duckdb"
 )
 
@@ -109,6 +110,10 @@ func (d *DB) mergeTable(ctx context.Context, schema, name string) error {
 		if err := d.merge(ctx, t, files); err != nil {
 			if errors.Is(err, icetable.ErrCommitFailed) {
 				return nil // another committer: the next time
+			}
+			if warehouse.KindOf(err) == warehouse.NoMemory {
+				d.o.Log.Warn("too little memory to put small files together: they stay as they are; raise query.memory", "table", schema+"."+name, "error", err)
+				return nil
 			}
 			return err
 		}

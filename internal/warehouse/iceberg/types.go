@@ -133,8 +133,20 @@ func readFiles(fields []iceberg.NestedField, paths []string) (string, error) {
 	return b.String(), nil
 }
 
+// attempt is how files are written: sorted by a column or not, so many rows in a row group.
+type attempt struct {
+	order string
+	group int
+}
+
+// attempts are the ways to write files, each taking less memory than the one before: a row group is held in memory as a whole, and a sort
+// holds some rows of each part.
+func attempts(order string) []attempt {
+	return []attempt{{order, 122_880}, {order, 2048}, {"", 2048}}
+}
+
 // copyTo writes a query into Parquet files in a folder, with the ids of its columns.
-func copyTo(fields []iceberg.NestedField, query, folder, order string) (string, error) {
+func copyTo(fields []iceberg.NestedField, query, folder string, a attempt) (string, error) {
 	list, ids := make([]string, len(fields)), make([]string, len(fields))
 	for i, f := range fields {
 		kind, err := engineType(f.Type)
@@ -145,10 +157,10 @@ func copyTo(fields []iceberg.NestedField, query, folder, order string) (string, 
 		ids[i] = quote(f.Name) + ": " + fieldID(f)
 	}
 	query = "SELECT " + strings.Join(list, ", ") + " FROM (" + query + ") AS q"
-	if order != "" {
-		query += " ORDER BY " + quote(order) + " NULLS FIRST"
+	if a.order != "" {
+		query += " ORDER BY " + quote(a.order) + " NULLS FIRST"
 	}
-	return "COPY (" + query + ") TO " + literal(folder) + " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, FILE_SIZE_BYTES '" + fileSize +
+	return "COPY (" + query + ") TO " + literal(folder) + " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE " + fmt.Sprint(a.group) + ", FILE_SIZE_BYTES '" + fileSize +
 		"', FILENAME_PATTERN 'part_{i}', FIELD_IDS {" + strings.Join(ids, ", ") + "})", nil
 }
 

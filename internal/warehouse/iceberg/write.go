@@ -14,6 +14,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"firth/internal/disk"
+	"firth/internal/warehouse"
 	"firth/internal/warehouse/duckdb"
 )
 
@@ -37,12 +38,9 @@ func (d *DB) write(ctx context.Context, w *duckdb.Workshop, t *tbl, query string
 	if !slices.ContainsFunc(fields, func(f iceberg.NestedField) bool { return f.Name == order }) {
 		order = ""
 	}
-	statement, err := copyTo(fields, query, folder, order)
-	if err != nil {
-		return nil, err
-	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	if err := w.Exec(ctx, statement); err != nil {
+	order, err = d.copy(ctx, w, fields, query, folder, order)
+	if err != nil {
 		return nil, err
 	}
 	parts, err := os.ReadDir(folder)
@@ -50,7 +48,7 @@ func (d *DB) write(ctx context.Context, w *duckdb.Workshop, t *tbl, query string
 		return nil, fmt.Errorf("list new files: %w", err)
 	}
 	for i, p := range parts {
-		f, err := d.place(ctx, t, filepath.Join(folder, p.Name()), fmt.Sprintf("%s-%05d", mark, i))
+		f, err := d.place(ctx, t, filepath.Join(folder, p.Name()), fmt.Sprintf("%s-%05d", mark, i), order != "")
 		if err != nil {
 			d.discardAll(out)
 			return nil, err
@@ -60,6 +58,29 @@ func (d *DB) write(ctx context.Context, w *duckdb.Workshop, t *tbl, query string
 		}
 	}
 	return out, nil
+}
+
+// copy writes a query into files of a folder, in a way that takes less memory where there is too little. It says by which column they are
+// sorted, "" for none.
+func (d *DB) copy(ctx context.Context, w *duckdb.Workshop, fields []iceberg.NestedField, query, folder, order string) (string, error) {
+	var err error
+	for i, a := range attempts(order) {
+		if i > 0 {
+			d.o.Log.Info("too little memory to write files: writing them another way", "warehouse", d.o.Name, "rows in a group", a.group, "sorted by", a.order)
+		}
+		var statement string
+		if statement, err = copyTo(fields, query, folder, a); err != nil {
+			return "", err
+		}
+		if err = w.Exec(ctx, statement); err == nil {
+			return a.order, nil
+		}
+		left := errors.Join(os.RemoveAll(folder), os.RemoveAll(filepath.Join(filepath.Dir(folder), "tmp_"+filepath.Base(folder))))
+		if warehouse.KindOf(err) != warehouse.NoMemory || left != nil {
+			return "", errors.Join(err, left)
+		}
+	}
+	return "", err
 }
 
 // sorted is the column by which a table's files are in order, "" where there is none.
@@ -98,7 +119,7 @@ func given(ctx context.Context, w *duckdb.Workshop, t *tbl, query string) (out [
 }
 
 // place moves a file of the workshop to where the table's are and describes it; nil where it has no rows.
-func (d *DB) place(ctx context.Context, t *tbl, from, mark string) (out iceberg.DataFile, err error) {
+func (d *DB) place(ctx context.Context, t *tbl, from, mark string, sorted bool) (out iceberg.DataFile, err error) {
 	src, err := os.Open(from)
 	if err != nil {
 		return nil, err
@@ -131,7 +152,7 @@ func (d *DB) place(ctx context.Context, t *tbl, from, mark string) (out iceberg.
 		d.setWriting(to, false)
 		return nil, fmt.Errorf("write %s: %w", to, err)
 	}
-	return found.describe(t, location, info.Size())
+	return found.describe(t, location, info.Size(), sorted)
 }
 
 // discardAll removes files of write that no commit was asked to add.
