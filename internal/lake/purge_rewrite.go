@@ -90,7 +90,11 @@ func rewriteBatch[T any](ctx context.Context, p *purge, s *store, shape *rowfile
 		all = counted{all.rows + before.rows, all.mentions + before.mentions, all.removed + before.removed, all.hit + before.hit, all.written + before.written}
 		return iceberg.Properties{purgeKey + p.o.ID: all.String()}
 	}
-	ctx = context.WithoutCancel(ctx) // a commit of some milliseconds is not cut short
+	return p.exchange(context.WithoutCancel(ctx), s, sw, files) // a commit of some milliseconds is not cut short
+}
+
+// exchange commits files in the places of others. When that fails for certain, the new ones go again.
+func (p *purge) exchange(ctx context.Context, s *store, sw swap, files []*newFile) (err error) {
 	serr := s.swap(ctx, "purge", sw)
 	if serr == nil {
 		for _, f := range files {
@@ -99,7 +103,7 @@ func rewriteBatch[T any](ctx context.Context, p *purge, s *store, shape *rowfile
 		}
 		return err
 	}
-	still, rerr := s.names(ctx, batch[0].file.Path)
+	still, rerr := s.names(ctx, sw.remove[0].Path)
 	switch {
 	case rerr != nil: // nobody knows: the sweeper, who asks the table, decides
 		for _, f := range files {
@@ -112,9 +116,10 @@ func rewriteBatch[T any](ctx context.Context, p *purge, s *store, shape *rowfile
 		}
 		return p.l.catalog.Confirm(ctx)
 	}
-	err = serr
-	discard()
-	return err
+	for _, f := range files {
+		serr = errors.Join(serr, f.discard())
+	}
+	return serr
 }
 
 // rewriteFile writes a file without some of its rows. It returns no file where none are left.
