@@ -117,6 +117,10 @@ func printSnapshots(w io.Writer, list []lakeSnapshot, now time.Time) {
 			countText(s.Files), countText(s.Rows), sizeText(s.Bytes))
 	}
 	table.print(w)
-	fmt.Fprintln(w, "\nIn SQL: FROM lake."+list[0].Table+" FOR VERSION AS OF "+list[0].ID+", or AS OF '"+receivedText(list[0].Time)+
+	name := "lake." + list[0].Table
+	if list[0].Table == lake.DeadLetters {
+		name = "firth.dead_letters"
+	}
+	fmt.Fprintln(w, "\nIn SQL: FROM "+name+" FOR VERSION AS OF "+list[0].ID+", or AS OF '"+receivedText(list[0].Time)+
 		"' for the newest snapshot at or before a time.")
 }
