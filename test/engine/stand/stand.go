@@ -75,11 +75,11 @@ func (s *Stand) with(lake string) string { return s.config + "lake: { " + lake +
 func (s *Stand) Impatient() {
 	s.t.Helper()
 	s.Stop()
-	lake := "merge: false, grace: 1100ms, orphans: 2s"
+	lake := "merge: false, grace: 5100ms, orphans: 6s"
 	if s.Store != nil {
 		lake += fmt.Sprintf(", url: %q, readers: { access_key: %s, secret_key: %s }", s.Store.URL("lake"), s.Reader, s.Keys)
 	}
-	s.Configure(s.data, s.with(lake)+"query: { deadline: 1s }\n")
+	s.Configure(s.data, s.with(lake)+"query: { deadline: 5s }\n")
 	s.Start()
 }
 
