@@ -44,7 +44,11 @@ func (p *planner) planAt(m table.Metadata, at *table.Snapshot) (*Snapshot, error
 	if err != nil {
 		return nil, err
 	}
-	out := &Snapshot{Source: p.name, Positions: positions}
+	removed, err := removals(m.Properties())
+	if err != nil {
+		return nil, err
+	}
+	out := &Snapshot{Source: p.name, Positions: positions, Removed: removed}
 	if at == nil {
 		return out, nil
 	}

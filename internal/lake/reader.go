@@ -49,6 +49,9 @@ type Snapshot struct {
 	Files     []*File           // shared between snapshots: read only
 	Rows      int64
 	Bytes     int64
+	// Removed changes with every commit that takes rows away for good: retention, purges, merges that find duplicates. As long as it is the same,
+	// a later snapshot has all rows of an earlier one.
+	Removed uint64
 }
 
 // Reader reads tables, also beside a writer in another process. Safe for concurrent use.

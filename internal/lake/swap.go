@@ -68,8 +68,12 @@ func (s *store) swap(ctx context.Context, step string, sw swap) error {
 	updates := []table.Update{
 		table.NewAddSnapshotUpdate(next), table.NewSetSnapshotRefUpdate(table.MainBranch, next.SnapshotID, table.BranchRef, 0, 0, 0),
 	}
-	if sw.set != nil {
-		updates = append(updates, table.NewSetPropertiesUpdate(sw.set(t.Properties())))
+	set, err := sw.properties(t.Properties())
+	if err != nil {
+		return err
+	}
+	if len(set) > 0 {
+		updates = append(updates, table.NewSetPropertiesUpdate(set))
 	}
 	_, _, err = s.l.catalog.CommitTable(ctx, t.Identifier(),
 		[]table.Requirement{table.AssertRefSnapshotID(table.MainBranch, &current)}, updates)
