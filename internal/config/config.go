@@ -74,6 +74,8 @@ type Lake struct {
 	// Orphans is how long a file that another engine left behind, of a write that failed, stays.
 	Orphans Duration `yaml:"orphans"`
 	Readers Readers  `yaml:"readers"`
+	// Derived are tables that statements make of the events, by name.
+	Derived map[string]Derived `yaml:"derived"`
 }
 
 // Merge says how files of the lake become fewer and larger.

@@ -17,7 +17,7 @@ var laterKeys = map[string]string{ //nolint:gochecknoglobals // a constant table
 }
 
 // reservedSources are names that mean something else in SQL.
-var reservedSources = []string{"lake", "firth", "_firth", "_tables", "warehouse", "main", "temp", "system", "memory", "pg_catalog", "information_schema"} //nolint:gochecknoglobals // a constant list
+var reservedSources = []string{"lake", "firth", "_firth", "_tables", "derived", "warehouse", "main", "temp", "system", "memory", "pg_catalog", "information_schema"} //nolint:gochecknoglobals // a constant list
 
 var sourceName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`) //nolint:gochecknoglobals // a constant pattern
 
@@ -37,6 +37,7 @@ func (d *decoder) validate(c *Config) {
 	d.tokens(c)
 	d.lake(c)
 	d.readers(c)
+	d.derived(c)
 	d.warehouses(c)
 	d.databases(c)
 	d.mirrors(c)
