@@ -37,6 +37,7 @@ type moved struct {
 	from, to string // folders of the table
 	metadata table.Metadata
 	list     []iceberg.ManifestFile // of the current snapshot
+	beside   bool                   // of a warehouse: see mendBeside
 }
 
 // findMoved compares the places in the catalog with dir, the lake's folder. Nothing but the catalog is read, least of all a
@@ -75,8 +76,11 @@ func findMoved(ctx context.Context, c *catalog.Catalog, dir string) ([]*moved, e
 // id, the older ones go, and so do the metadata files with the old paths.
 func mend(ctx context.Context, o Options, c *catalog.Catalog) error {
 	tables, err := findMoved(ctx, c, o.Dir)
-	if err != nil || len(tables) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(tables) == 0 {
+		return mendBeside(ctx, o, c)
 	}
 	o.Log.Info("the lake was moved or copied: its tables are mended", "from", filepath.Dir(tables[0].from), "to", o.Dir, "tables", len(tables))
 	var missing absent
@@ -92,6 +96,9 @@ func mend(ctx context.Context, o Options, c *catalog.Catalog) error {
 		if err := m.mend(ctx, c, o); err != nil {
 			return fmt.Errorf("mend the paths of table %s: %w", m.name, err)
 		}
+	}
+	if err := mendBeside(ctx, o, c); err != nil {
+		return err
 	}
 	if err := c.Shed(ctx); err != nil {
 		o.Log.Warn("the catalog is not rid of the old paths' remains, which do no harm", "error", err)
@@ -147,8 +154,10 @@ func (m *moved) look(c *catalog.Catalog, o Options, missing *absent) error {
 	if err != nil {
 		return err
 	}
-	if err := checkFormat(table.New(table.Identifier{Namespace, m.name}, m.metadata, at, nil, nil)); err != nil {
-		return err
+	if !m.beside {
+		if err := checkFormat(table.New(table.Identifier{Namespace, m.name}, m.metadata, at, nil, nil)); err != nil {
+			return err
+		}
 	}
 	if place, err := catalog.Path(m.metadata.Location()); err != nil || place != m.from {
 		return fmt.Errorf("its metadata calls %s its place, the catalog %s", m.metadata.Location(), m.from)

@@ -39,6 +39,25 @@ func (c *Catalog) Relocate(ctx context.Context, name, from string, metadata tabl
 	return location, nil
 }
 
+// Unlist takes tables out of the catalog, all of them or none, without a look at their files. The values are the locations that their rows
+// name; an error that is table.ErrCommitFailed says that a row names another.
+func (c *Catalog) Unlist(ctx context.Context, tables map[string]string) error {
+	if c.rest != nil {
+		return errors.New("a REST catalog cannot be told that tables are gone: drop them there")
+	}
+	var rows []row
+	for name, location := range tables {
+		rows = append(rows, row{Change: Change{Table: name, Drop: true}, from: location})
+	}
+	if err := c.reg.exchange(ctx, c.namespace, rows); err != nil {
+		return fmt.Errorf("take %d tables out of the catalog: %w", len(rows), err)
+	}
+	for name := range tables {
+		c.forget(name)
+	}
+	return nil
+}
+
 // Shed writes the database anew without what was deleted from it, and empties the write-ahead log.
 func (c *Catalog) Shed(ctx context.Context) error {
 	for _, statement := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
