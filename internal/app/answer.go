@@ -24,6 +24,7 @@ type answer struct {
 	db     *duckdb.DB
 	loader *load.Loader
 	engine *query.Engine
+	tables *derivedTables
 	pace   loadPace
 }
 
@@ -31,6 +32,7 @@ type answer struct {
 type answerParts struct {
 	told   func(warehouse.Run)          // gets every run that has ended
 	others func() []warehouse.Freshness // of the warehouses that are servers
+	tables *lakeTables                  // that warehouses in the lake share
 }
 
 // openAnswer opens lake and warehouse. The error may carry a hint.
@@ -57,17 +59,19 @@ func openAnswer(ctx context.Context, cfg *config.Config, dir folders, log *slog.
 	}
 	local := cfg.Warehouses[config.Local]
 	lakes, views := newLakeSQL(reader, place, int64(cfg.Lake.Cache.Bytes), db)
-	return &answer{
-		place: place, reader: reader, db: db,
-		loader: load.New(load.Options{
-			Name: config.Local, Lake: reader, Warehouse: db, Views: views, History: history, Rules: rules, Standard: event.Standard(rules),
-			NewShaper: load.Segment(rules, event.ShapeOptions{}), NewSurvey: load.Survey(rules, event.ShapeOptions{}), TempDir: dir.temp(), Log: log,
-			Selection: selection(&local), Others: parts.others, LakeOnly: local.Off,
-		}),
-		engine: query.New(db, query.Options{
-			Deadline: time.Duration(cfg.Query.Deadline), MaxRows: cfg.Query.Rows, Concurrent: cfg.Query.Concurrency, Lakes: lakes, Log: log,
-		}),
-	}, nil
+	a := &answer{place: place, reader: reader, db: db}
+	a.tables = newDerived(cfg, dir, log, a, parts.tables, history)
+	lakes.tables = a.tables
+	a.loader = load.New(load.Options{
+		Name: config.Local, Lake: reader, Warehouse: db, Views: a.tables.over(views), History: history, Rules: rules, Standard: event.Standard(rules),
+		NewShaper: load.Segment(rules, event.ShapeOptions{}), NewSurvey: load.Survey(rules, event.ShapeOptions{}), TempDir: dir.temp(), Log: log,
+		Selection: selection(&local), Others: parts.others, LakeOnly: local.Off,
+	})
+	a.engine = query.New(db, query.Options{
+		Deadline: time.Duration(cfg.Query.Deadline), MaxRows: cfg.Query.Rows, Concurrent: cfg.Query.Concurrency, Lakes: lakes,
+		Derived: derivedSources(cfg), Log: log,
+	})
+	return a, nil
 }
 
-func (a *answer) close() error { return errors.Join(a.db.Close(), a.reader.Close()) }
+func (a *answer) close() error { return errors.Join(a.tables.close(), a.db.Close(), a.reader.Close()) }

@@ -75,6 +75,7 @@ type oblivion struct {
 	// runner is who loads the warehouse; nil without an error: nothing is ever loaded into it.
 	runner func(ctx context.Context, name string) (forgetRunner, error)
 	target func(ctx context.Context, name string) (mirror.Target, error)
+	tables func(ctx context.Context) (*derivedTables, error)
 	told   func(ids []string) error // takes ids out of runs and alerts that are held in memory
 }
 
@@ -99,7 +100,31 @@ func (o *oblivion) run(ctx context.Context) (*forgetReport, error) {
 		w.Seconds = o.now().Sub(began).Seconds()
 		out.Warehouses = append(out.Warehouses, w)
 	}
-	return out, nil
+	return out, o.derived(ctx, out)
+}
+
+// derived makes the tables anew that statements made of events, which come last: they are made of what is left.
+func (o *oblivion) derived(ctx context.Context, out *forgetReport) error {
+	if o.tables == nil || slices.Contains(o.req.Done, derivedName) {
+		return nil
+	}
+	began := o.now()
+	o.show(progress{Stage: "make derived tables anew"})
+	w := forgottenWarehouse{Warehouse: derivedName, Rows: map[string]int64{}, Erased: true}
+	t, err := o.tables(ctx)
+	if err == nil {
+		err = t.forget(ctx, o.sources, &w)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		w.fail(err, o.req.ids())
+	}
+	if w.Seconds = o.now().Sub(began).Seconds(); err != nil || len(o.cfg.Lake.Derived) > 0 {
+		out.Warehouses = append(out.Warehouses, w)
+	}
+	return nil
 }
 
 // warehouse makes one warehouse forget: what mirrors have of the past, then what was loaded. Loads come last, since what is done once to
@@ -211,6 +236,13 @@ func (w *worker) forget(ctx context.Context, req forgetOrder, show func(progress
 		}
 		return runnerOf(m)
 	}
+	o.tables = func(ctx context.Context) (*derivedTables, error) {
+		a, err := awaited(ctx, w.answer.Load)
+		if err != nil || a == nil {
+			return nil, errors.Join(err, hint(errors.New("the embedded warehouse is not open: "+w.state.Get().Error), "%s", w.state.Get().Hint))
+		}
+		return a.tables, nil
+	}
 	o.target = func(ctx context.Context, name string) (mirror.Target, error) {
 		if name == config.Local {
 			if a, err := awaited(ctx, w.answer.Load); err != nil || a == nil {
@@ -284,6 +316,12 @@ func (p forgetPlace) here(ctx context.Context, req forgetOrder, show func(progre
 	defer func() { err = errors.Join(err, targets.close()) }()
 	f := &fleet{cfg: p.cfg, dir: p.dir, log: p.log, kinds: p.kinds, now: time.Now}
 	o := &oblivion{cfg: p.cfg, req: req, sources: forgetSources(p.cfg, req.Sources, found), show: show, now: time.Now, target: targets.get}
+	o.tables = func(context.Context) (*derivedTables, error) {
+		if failed != nil {
+			return nil, failed
+		}
+		return a.tables, nil
+	}
 	o.told = func(ids []string) error { return forgetAlerts(newAlerter(p.cfg, p.dir, p.log), ids) }
 	o.runner = func(_ context.Context, name string) (forgetRunner, error) {
 		if name == config.Local {

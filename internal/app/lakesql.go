@@ -19,6 +19,7 @@ import (
 type lakeSQL struct {
 	reader *lake.Reader
 	fs     disk.FS
+	tables *derivedTables
 	cache  int64 // bytes that files may take here, where they are elsewhere; 0: they are on local disk
 
 	mu     sync.Mutex

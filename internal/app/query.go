@@ -108,6 +108,7 @@ func (o *QueryOptions) askFolder(ctx context.Context, cfg *config.Config, dir fo
 	if err := a.loader.CatchUp(ctx); err != nil {
 		return false, err
 	}
+	a.tables.Know(ctx)
 	result, err := a.engine.Query(ctx, query.User{}, req)
 	if err != nil {
 		return false, err

@@ -41,7 +41,9 @@ type worker struct {
 	forgets http.HandlerFunc
 	list    *api.Handler // of the warehouses, whether the embedded one is open or not
 	tables  *tablesDoor
-	landed  chan struct{} // closed when fleet and mirrors have ended
+	// lakeTables are shared by all that write tables into the lake.
+	lakeTables *lakeTables
+	landed     chan struct{} // closed when fleet and mirrors have ended
 }
 
 // childMemory is what the Go half of the child aims to stay under, in bytes; the engine's limit is query.memory and comes on top.
@@ -60,8 +62,11 @@ func runChild(ctx context.Context, cfg *config.Config, dir folders, log *slog.Lo
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("800"), 0o600); err != nil {
 		log.Warn("the system may end the collecting half first when memory runs out", "error", err)
 	}
-	servers, mirrors := (&lakeTables{}).shared(serverKinds(), newMirrorKinds())
-	return newWorker(cfg, dir, log, servers, mirrors).serve(ctx)
+	tables := &lakeTables{}
+	servers, mirrors := tables.shared(serverKinds(), newMirrorKinds())
+	w := newWorker(cfg, dir, log, servers, mirrors)
+	w.lakeTables = tables
+	return w.serve(ctx)
 }
 
 // serve listens on the socket and works until ctx ends.
@@ -188,6 +193,7 @@ func (w *worker) components() []state.Component {
 	list := []state.Component{w.state.Get()}
 	if a := w.answer.Load(); a != nil {
 		list = append(list, a.loader.State(), integrity(a.reader.Damaged()))
+		list = append(list, a.tables.components()...)
 	}
 	list = append(list, w.fleet.components()...)
 	list = append(list, w.mirrors.components()...)
@@ -213,7 +219,7 @@ func (w *worker) run(ctx context.Context) error {
 
 // session is the life of one open warehouse.
 func (w *worker) session(ctx context.Context) (err error) {
-	a, err := openAnswer(ctx, w.cfg, w.dir, w.log, answerParts{told: w.alerts.RunEnded, others: w.fleet.freshness})
+	a, err := openAnswer(ctx, w.cfg, w.dir, w.log, answerParts{told: w.alerts.RunEnded, others: w.fleet.freshness, tables: w.lakeTables})
 	if err != nil {
 		return err
 	}
@@ -228,7 +234,7 @@ func (w *worker) session(ctx context.Context) (err error) {
 	w.api.Store(w.newAPI(a.engine))
 	w.state.Set(state.OK)
 	defer func() { w.api.Store(nil); w.answer.Store(nil) }()
-	if err := a.loader.Run(ctx); err != nil {
+	if err := a.run(ctx); err != nil {
 		return err
 	}
 	// The parent has written its last flush before it stops this half: load that too, but do not hold up the stop for a backlog.

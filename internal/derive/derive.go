@@ -19,6 +19,7 @@ import (
 type Spec struct {
 	Name string
 	From string // the source
+	View string // what the source is called in lake
 	// Seed, where it is not empty, is a SELECT over source_files that says what one event contributes; otherwise an event contributes its columns.
 	Seed string
 	// Merge is a SELECT over source_files, which are what events contribute and rows of the table itself.
@@ -27,9 +28,12 @@ type Spec struct {
 	Every time.Duration
 }
 
+// checks changes with what Check finds out: what an earlier one found is of no use then.
+const checks = "1"
+
 // Mark tells one statement from another: the state of a table that was made by other statements is of no use.
 func (s *Spec) Mark() string {
-	sum := sha256.Sum256([]byte(s.From + "\x00" + s.Seed + "\x00" + s.Merge))
+	sum := sha256.Sum256([]byte(checks + "\x00" + s.From + "\x00" + s.Seed + "\x00" + s.Merge))
 	return hex.EncodeToString(sum[:12])
 }
 

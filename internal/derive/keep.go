@@ -32,8 +32,12 @@ type Store interface {
 	// Properties are those of a table; nil where there is none.
 	Properties(ctx context.Context, name string) (map[string]string, error)
 	// Replace makes a table hold the rows of a statement, which may read what it holds so far as stored, in one commit with its properties.
-	// With erase nothing is left of what was before: no snapshot, no file.
-	Replace(ctx context.Context, name string, columns []Column, set map[string]string, erase bool, statement func(ctx context.Context, e Engine, stored string) (string, error)) error
+	// With erase nothing is left of what was before: no snapshot, no file. The statement may be asked for again where another committed.
+	Replace(ctx context.Context, name string, columns []Column, set map[string]string, erase bool, statement func(present map[string]string, stored string) (string, error)) error
+	// Only drops the tables but those named, and leaves nothing of what they held.
+	Only(ctx context.Context, names []string) error
+	// Tend removes files that are not needed any more; it is cheap where there is nothing to do.
+	Tend(ctx context.Context) error
 	// Files brings a table's files here until release is called.
 	Files(ctx context.Context, name string) (local []string, release func(), err error)
 	// Bench opens an engine for as long as fn runs.
@@ -62,7 +66,8 @@ type Options struct {
 	Store  Store
 	Events Events
 	Views  Views
-	Gate   func(ctx context.Context, s *Spec) error // whether the statements may be run; nil: any
+	// Gate says whether the statements may be run, and why what they merge cannot be merged again, "" where it may be; nil: anything goes.
+	Gate   func(ctx context.Context, s *Spec) (whole string, err error)
 	Record func(ctx context.Context, r *warehouse.Run)
 	Now    func() time.Time
 	NewID  func() string
@@ -148,13 +153,15 @@ func (k *Keeper) States() []ItemState {
 	return out
 }
 
-// Before is called before lake.<source> shows another snapshot: tables whose rows would not be those of that snapshot are shown as the
-// statement over all events from now on, which is right whatever the view below shows.
+// Before is called before lake.<source> shows another snapshot, or, where snap is nil, something that no snapshot is known for: tables
+// whose rows would not be those of that snapshot are shown as the statement over all events from now on, which is right whatever the view
+// below shows. Until After is called nothing else is shown.
 func (k *Keeper) Before(ctx context.Context, source string, snap *lake.Snapshot) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	delete(k.shown, source)
 	for _, it := range k.items {
-		if it.spec.From != source || it.view != viewMade || it.usable(snap) {
+		if it.spec.From != source || it.view != viewMade || snap != nil && it.usable(snap) {
 			continue
 		}
 		if err := k.show(ctx, it, nil); err != nil {
@@ -195,9 +202,9 @@ func (it *item) usable(snap *lake.Snapshot) bool {
 	return true
 }
 
-// fit is what was made where it can be used.
+// fit is what was made where it can be used; a nil snapshot is none that is known.
 func (it *item) fit(snap *lake.Snapshot) *made {
-	if it.usable(snap) {
+	if snap != nil && it.usable(snap) {
 		return it.made
 	}
 	return nil
@@ -205,7 +212,7 @@ func (it *item) fit(snap *lake.Snapshot) *made {
 
 // show changes what readers see of a table: what was made and the events beyond, or, where m is nil, the statement over all events.
 func (k *Keeper) show(ctx context.Context, it *item, m *made) error {
-	events := "lake." + quote(it.spec.From)
+	events := "lake." + quote(it.spec.View)
 	view, statement := viewPlain, it.plan.Plain(events)
 	if m != nil {
 		view = viewMade
@@ -230,6 +237,11 @@ func (k *Keeper) put(it *item, m *made) {
 		it.old = append(it.old, retired{it.made.release, now.Add(k.o.Grace)})
 	}
 	it.made = m
+	it.let(now)
+}
+
+// let lets go of files that nobody reads any more.
+func (it *item) let(now time.Time) {
 	keep := it.old[:0]
 	for _, r := range it.old {
 		if now.Before(r.until) {

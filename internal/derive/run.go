@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"firth/internal/lake"
@@ -21,12 +22,16 @@ const share = 10
 
 // Run makes tables as their sources grow, until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
-	defer k.end()
+	defer k.End()
+	k.tidy(ctx)
 	tick := time.NewTicker(turnEvery)
 	defer tick.Stop()
 	for {
 		for _, it := range k.items {
 			k.turn(ctx, it)
+		}
+		if err := k.o.Store.Tend(ctx); err != nil && ctx.Err() == nil {
+			k.o.Log.Debug("old files of derived tables are left for later", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -36,8 +41,23 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// end lets go of all files.
-func (k *Keeper) end() {
+// tidy drops tables that the configuration does not name any more.
+func (k *Keeper) tidy(ctx context.Context) {
+	if err := k.o.Store.Only(ctx, k.names()); err != nil && ctx.Err() == nil {
+		k.o.Log.Warn("derived tables that the configuration does not name are not dropped; it is tried again with the next start", "error", err)
+	}
+}
+
+func (k *Keeper) names() []string {
+	out := make([]string, len(k.items))
+	for i, it := range k.items {
+		out[i] = it.spec.Name
+	}
+	return out
+}
+
+// End lets go of all files. Run does it when it ends.
+func (k *Keeper) End() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, it := range k.items {
@@ -79,7 +99,7 @@ func (k *Keeper) looks(it *item) (*lake.Snapshot, bool) {
 	return snap, it.plan == nil || it.made == nil || it.made.snapshot != snap.ID || it.view != viewMade
 }
 
-// bring brings a table to a snapshot and shows it. It returns how many rows were read anew; -1: nothing was made.
+// bring brings a table to a snapshot and shows it. It says whether the table was made.
 func (k *Keeper) bring(ctx context.Context, it *item, snap *lake.Snapshot) (bool, error) {
 	if err := k.know(ctx, it, snap); err != nil {
 		return false, err
@@ -88,7 +108,7 @@ func (k *Keeper) bring(ctx context.Context, it *item, snap *lake.Snapshot) (bool
 	current := it.made != nil && it.made.snapshot == snap.ID && it.usable(snap)
 	k.mu.Unlock()
 	if !current {
-		if err := k.make(ctx, it, snap); err != nil {
+		if err := k.make(ctx, it, snap, false); err != nil {
 			return false, err
 		}
 	}
@@ -108,8 +128,10 @@ func (k *Keeper) know(ctx context.Context, it *item, snap *lake.Snapshot) error 
 	if known {
 		return nil
 	}
+	whole := ""
 	if k.o.Gate != nil {
-		if err := k.o.Gate(ctx, &it.spec); err != nil {
+		var err error
+		if whole, err = k.o.Gate(ctx, &it.spec); err != nil {
 			return err
 		}
 	}
@@ -124,6 +146,9 @@ func (k *Keeper) know(ctx context.Context, it *item, snap *lake.Snapshot) error 
 	if plan == nil {
 		if plan, err = k.check(ctx, it, snap); err != nil {
 			return err
+		}
+		if whole != "" && plan.Mode == Incremental {
+			plan.Mode, plan.Why = Whole, whole
 		}
 	}
 	if m != nil {
@@ -145,7 +170,7 @@ func (k *Keeper) check(ctx context.Context, it *item, snap *lake.Snapshot) (plan
 		if plan, err = Check(ctx, e, it.spec, ""); err != nil || snap.Rows == 0 || plan.Mode == Whole {
 			return err
 		}
-		events, release, err := k.o.Events.Relation(ctx, snap)
+		events, release, err := k.o.Events.Relation(ctx, Some(snap))
 		if err != nil {
 			return err
 		}
@@ -157,7 +182,7 @@ func (k *Keeper) check(ctx context.Context, it *item, snap *lake.Snapshot) (plan
 }
 
 // make makes the table for a snapshot: of what there is and the events beyond, or of all of them.
-func (k *Keeper) make(ctx context.Context, it *item, snap *lake.Snapshot) error {
+func (k *Keeper) make(ctx context.Context, it *item, snap *lake.Snapshot, erase bool) error {
 	events, release, err := k.o.Events.Relation(ctx, snap)
 	if err != nil {
 		return err
@@ -165,7 +190,6 @@ func (k *Keeper) make(ctx context.Context, it *item, snap *lake.Snapshot) error 
 	defer release()
 	k.mu.Lock()
 	plan, before := it.plan, it.fit(snap)
-	erase := it.made != nil && it.made.removed != snap.Removed
 	k.mu.Unlock()
 	m := &made{at: positionOf(snap), removed: snap.Removed, snapshot: snap.ID}
 	set, err := it.properties(plan, m)
@@ -173,13 +197,15 @@ func (k *Keeper) make(ctx context.Context, it *item, snap *lake.Snapshot) error 
 		return err
 	}
 	within := relation("SELECT * FROM " + events + " WHERE " + Within(m.at))
-	err = k.o.Store.Replace(ctx, it.spec.Name, plan.Columns, set, erase, func(_ context.Context, _ Engine, stored string) (string, error) {
-		if before != nil && plan.Mode == Incremental {
-			return plan.Together(stored, within, before.at), nil
+	err = k.o.Store.Replace(ctx, it.spec.Name, plan.Columns, set, erase, func(present map[string]string, stored string) (string, error) {
+		_, there, err := it.readState(present)
+		if err != nil || before == nil || plan.Mode != Incremental || there == nil || !there.same(before) {
+			return plan.Plain(within), nil //nolint:nilerr // what cannot be read is not built on
 		}
-		return plan.Plain(within), nil
+		return plan.Together(stored, within, before.at), nil
 	})
 	if err != nil {
+		k.recover(ctx, it)
 		return err
 	}
 	if m.local, m.release, err = k.o.Store.Files(ctx, it.spec.Name); err != nil {
@@ -189,6 +215,35 @@ func (k *Keeper) make(ctx context.Context, it *item, snap *lake.Snapshot) error 
 	defer k.mu.Unlock()
 	k.put(it, m)
 	return nil
+}
+
+// recover takes what is in the store, which may be newer than what is known after an attempt whose end is not known.
+func (k *Keeper) recover(ctx context.Context, it *item) {
+	props, err := k.o.Store.Properties(ctx, it.spec.Name)
+	if err != nil {
+		return // the next attempt looks too
+	}
+	_, m, err := it.readState(props)
+	if err != nil || m == nil {
+		return
+	}
+	k.mu.Lock()
+	known := it.made != nil && it.made.same(m)
+	k.mu.Unlock()
+	if known {
+		return
+	}
+	if m.local, m.release, err = k.o.Store.Files(ctx, it.spec.Name); err != nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.put(it, m)
+}
+
+// same says whether two states are of the same commit.
+func (m *made) same(o *made) bool {
+	return m.removed == o.removed && m.snapshot == o.snapshot && maps.Equal(m.at, o.at)
 }
 
 // note takes down how a turn went, and when the next one is.
@@ -239,40 +294,4 @@ func hintOf(err error) string {
 		return fault.Hint
 	}
 	return warehouse.HintOf(err)
-}
-
-// Remake makes the tables of a source anew from its present events, and leaves nothing of what they held: it is for events that were
-// taken out of the lake.
-func (k *Keeper) Remake(ctx context.Context, source string) error {
-	snap, err := k.o.Latest(ctx, source)
-	if err != nil {
-		return err
-	}
-	for _, it := range k.items {
-		if it.spec.From != source {
-			continue
-		}
-		if err := k.remake(ctx, it, snap); err != nil {
-			return fmt.Errorf("make the derived table %s anew: %w", it.spec.Name, err)
-		}
-	}
-	return nil
-}
-
-func (k *Keeper) remake(ctx context.Context, it *item, snap *lake.Snapshot) error {
-	it.making.Lock()
-	defer it.making.Unlock()
-	if err := k.know(ctx, it, snap); err != nil {
-		return err
-	}
-	k.mu.Lock()
-	if it.made != nil {
-		it.made.removed = ^snap.Removed // of no use, whatever it was
-	}
-	err := k.show(ctx, it, nil)
-	k.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return k.make(ctx, it, snap)
 }

@@ -37,12 +37,14 @@ type relation struct {
 type relations struct {
 	main   string // the main database
 	byName map[string][]relation
+	made   derivedOf
 	read   time.Time
 }
 
 // catalog knows which tables there are and who may read them.
 type catalog struct {
-	now func() time.Time
+	now     func() time.Time
+	derived derivedOf
 
 	mu    sync.Mutex
 	known *relations
@@ -55,7 +57,7 @@ func (c *catalog) permit(ctx context.Context, conn *sql.Conn, user User, w *walk
 	}
 	for _, t := range w.tables {
 		name := t.name
-		if user.Schemas != nil && !mayName(user, name) {
+		if user.Schemas != nil && !c.derived.mayName(user, name) {
 			return fail(CodeForbidden, "you may read: "+strings.Join(user.Schemas, ", "), "you may not read %s", name)
 		}
 		found, all, err := c.find(ctx, conn, name)
@@ -76,10 +78,10 @@ func (c *catalog) permit(ctx context.Context, conn *sql.Conn, user User, w *walk
 }
 
 // mayName refuses a schema that is out of bounds whether or not it exists, so that a refusal tells nothing.
-func mayName(user User, name tableName) bool {
+func (d derivedOf) mayName(user User, name tableName) bool {
 	switch catalog, schema := lower(name.catalog), lower(name.schema); {
 	case catalog == lakeCatalog, catalog == "" && schema == lakeCatalog:
-		return mayRead(user, name.table)
+		return mayRead(user, d.source(name.table))
 	case schema == "", schema == "main":
 		return true // find says what it is
 	default:
@@ -115,7 +117,7 @@ func (c *catalog) find(ctx context.Context, conn *sql.Conn, name tableName) ([]r
 	if err != nil {
 		return nil, nil, err
 	}
-	fresh.read = c.now()
+	fresh.read, fresh.made = c.now(), c.derived
 	c.mu.Lock()
 	c.known = fresh
 	c.mu.Unlock()
@@ -185,7 +187,7 @@ func (rs *relations) allow(user User, r relation, name tableName) error {
 			return nil
 		}
 	case lakeCatalog:
-		if mayRead(user, r.name) {
+		if mayRead(user, rs.made.source(r.name)) {
 			return nil
 		}
 	case firthCatalog:

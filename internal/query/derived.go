@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"database/sql"
 	"maps"
 	"slices"
 	"strings"
@@ -18,12 +17,25 @@ var volatile = []string{ //nolint:gochecknoglobals // a constant list
 	"in_search_path", "inet_client_addr", "inet_client_port", "inet_server_addr", "inet_server_port",
 }
 
+// derivedOf are the tables that others are made of, by name.
+type derivedOf map[string]string
+
+// source is the table that says who may read one of the lake.
+func (d derivedOf) source(table string) string {
+	for name, from := range d {
+		if SchemaKey(name) == SchemaKey(table) {
+			return from
+		}
+	}
+	return table
+}
+
 // DerivedFiles is how a statement that makes a derived table calls what it reads.
 const DerivedFiles = "source_files"
 
 // CheckDerived judges a statement that makes a derived table of a source: one SELECT, over the source and nothing else, that gives the
 // same rows of the same events whenever it is run. Conn parses; nothing is run. The error is an *Error.
-func CheckDerived(ctx context.Context, conn *sql.Conn, from, statement string) error {
+func CheckDerived(ctx context.Context, conn Parser, from, statement string) error {
 	if strings.ContainsRune(statement, 0) || !utf8.ValidString(statement) {
 		return fail(CodeSyntax, "", "the statement is not UTF-8 text, or holds a NUL")
 	}

@@ -79,7 +79,7 @@ type ast struct {
 }
 
 // parse returns the syntax tree of the one SELECT in text.
-func parse(ctx context.Context, conn *sql.Conn, text string) (any, error) {
+func parse(ctx context.Context, conn Parser, text string) (any, error) {
 	var raw string
 	if err := conn.QueryRowContext(ctx, astSQL, text).Scan(&raw); err != nil {
 		return nil, fmt.Errorf("parse: %w", err)

@@ -198,5 +198,9 @@ func (r *lakeRun) source(ctx context.Context, ref *lakeRef, v *constant) error {
 			readable = append(readable, t)
 		}
 	}
-	return fail(CodeUnknownTable, nearest(v.text, readable), "the lake has no source %s", v.text)
+	text := nearest(v.text, readable)
+	if text == "" && len(readable) > 0 {
+		text = "it has " + strings.Join(readable[:min(len(readable), 8)], ", ")
+	}
+	return fail(CodeUnknownTable, text, "the lake has no source %s", v.text)
 }

@@ -35,7 +35,9 @@ type Options struct {
 	QueueWait  time.Duration // how long they wait
 	MaxSQL     int           // bytes of one statement
 	Lakes      Lakes         // nil: no time travel, no functions over files
-	Log        *slog.Logger  // failures that are ours; nil: slog.Default
+	// Derived are tables of the lake that are made of others, which whoever may read those may read, by name.
+	Derived map[string]string
+	Log     *slog.Logger // failures that are ours; nil: slog.Default
 }
 
 func (o Options) withDefaults() Options {
@@ -112,7 +114,7 @@ func New(db Database, opts Options) *Engine {
 		db:        db,
 		opts:      opts,
 		admit:     newAdmission(opts.Concurrent, opts.Queue, opts.QueueWait),
-		catalog:   &catalog{now: time.Now},
+		catalog:   &catalog{now: time.Now, derived: opts.Derived},
 		functions: parseFunctions(functionsText),
 		lakes:     opts.Lakes,
 	}

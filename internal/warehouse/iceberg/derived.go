@@ -82,7 +82,7 @@ func (s *Derived) Files(ctx context.Context, name string) (local []string, relea
 
 // Replace implements derive.Store.
 func (s *Derived) Replace(ctx context.Context, name string, columns []derive.Column, set map[string]string, erase bool,
-	statement func(ctx context.Context, e derive.Engine, stored string) (string, error),
+	statement func(present map[string]string, stored string) (string, error),
 ) error {
 	fields, err := derivedFields(columns)
 	if err == nil {
@@ -107,7 +107,7 @@ func (s *Derived) sweep(ctx context.Context) error {
 }
 
 func (s *Derived) replace(ctx context.Context, w *duckdb.Workshop, name string, fields []iceberg.NestedField, set map[string]string, erase bool,
-	statement func(ctx context.Context, e derive.Engine, stored string) (string, error),
+	statement func(present map[string]string, stored string) (string, error),
 ) error {
 	before, err := s.find(ctx, name)
 	if err != nil {
@@ -132,14 +132,14 @@ func (s *Derived) replace(ctx context.Context, w *duckdb.Workshop, name string, 
 
 // fill commits the rows of the statement, which may read those of before, to next.
 func (s *Derived) fill(ctx context.Context, w *duckdb.Workshop, before, next *tbl, files []dataFile, set map[string]string, erase bool,
-	statement func(ctx context.Context, e derive.Engine, stored string) (string, error),
+	statement func(present map[string]string, stored string) (string, error),
 ) error {
 	stored, err := s.db.scan(ctx, before, files)
 	if err != nil {
 		return err
 	}
 	defer stored.release()
-	query, err := statement(ctx, w, stored.expr)
+	query, err := statement(before.props, stored.expr)
 	if err != nil {
 		return err
 	}
