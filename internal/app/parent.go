@@ -152,6 +152,7 @@ func (p *parent) ready(context.Context) (bool, []state.Component) {
 	for _, s := range p.beside {
 		list = append(list, s.component())
 	}
+	list = append(list, p.purger.component())
 	if p.child != nil {
 		list = append(list, p.poll.components()...)
 	}

@@ -39,6 +39,7 @@ type purger struct {
 	mu      sync.Mutex
 	at      map[string]progress // by job: how far it is
 	failed  map[string]error    // why it does not go on
+	trouble map[string]error    // of the last attempt, until one succeeds; "": why jobs cannot be read
 	changed chan struct{}       // closed with every change
 }
 
@@ -49,7 +50,7 @@ func newPurger(dir folders, l *lake.Lake, j *journal.Journal, w *lake.Writer, lo
 	return &purger{
 		box: purgeBox{dir.purge()}, lake: l, journal: j, writer: w, log: log, now: time.Now, retry: purgeRetry,
 		step: func(string) error { return nil }, wake: make(chan struct{}, 1),
-		at: map[string]progress{}, failed: map[string]error{}, changed: make(chan struct{}),
+		at: map[string]progress{}, failed: map[string]error{}, trouble: map[string]error{}, changed: make(chan struct{}),
 	}
 }
 
@@ -77,6 +78,7 @@ func (p *purger) Run(ctx context.Context) error {
 // round carries out all pending jobs once, and reports whether none is left.
 func (p *purger) round(ctx context.Context) (ok bool) {
 	jobs, err := p.box.pending()
+	p.note(func() { p.trouble[""] = err })
 	if err != nil {
 		p.log.Warn("purges cannot be read", "error", err)
 		return false
@@ -93,13 +95,13 @@ func (p *purger) round(ctx context.Context) (ok bool) {
 		} else {
 			p.log.Info("a purge is complete", "purge", j.ID)
 		}
-		p.note(j.ID, func() { p.failed[j.ID] = err })
+		p.note(func() { p.failed[j.ID], p.trouble[j.ID] = err, err })
 	}
 	return ok
 }
 
-// note changes what is told of a job, and wakes those who follow it.
-func (p *purger) note(id string, change func()) {
+// note changes what is told of jobs, and wakes those who follow it.
+func (p *purger) note(change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change()
@@ -189,7 +191,7 @@ func (p *purger) follow(ctx context.Context, id string, patient bool, show func(
 // carryOut takes the steps of a job that are left. Its errors name nobody.
 func (p *purger) carryOut(ctx context.Context, j *purgeJob) error {
 	show := func(at progress) {
-		p.note(j.ID, func() { p.at[j.ID] = at; delete(p.failed, j.ID) })
+		p.note(func() { p.at[j.ID] = at; delete(p.failed, j.ID) })
 	}
 	steps := []struct {
 		name string

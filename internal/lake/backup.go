@@ -145,6 +145,7 @@ func (b *backup) run(ctx context.Context) (BackupReport, error) {
 		}
 	}
 	d := &description{Version: backupVersion, ID: uuid.NewString(), Made: b.l.o.Now().UTC().Truncate(time.Second), Tables: b.tables}
+	d.Suppressed = b.l.suppress.kept() // last: who was purged while files were copied is among them
 	if err := b.l.o.step("backup description"); err != nil {
 		return BackupReport{}, err
 	}

@@ -37,6 +37,8 @@ type description struct {
 	ID      string         `json:"id"`
 	Made    time.Time      `json:"made"`
 	Tables  []*backupTable `json:"tables"`
+
+	Suppressed *keptSuppressions `json:"suppressed,omitempty"` // who is suppressed when the backup is complete
 }
 
 // backupTable is one table as one of its commits left it.

@@ -116,11 +116,6 @@ func (l *Lake) Import(ctx context.Context, o ImportOptions, progress func(Import
 	return im.report.finish(), nil
 }
 
-// suppressor says which calls must not come into the lake any more.
-type suppressor interface {
-	Suppressed(source string, c *event.Call) bool
-}
-
 // importing is one run of an import.
 type importing struct {
 	l        *Lake
@@ -128,7 +123,6 @@ type importing struct {
 	log      string
 	progress func(ImportProgress)
 	began    time.Time
-	suppress suppressor // nil: nothing is suppressed
 
 	// Owned by the goroutine that writes, once it runs.
 	store   *store
@@ -148,7 +142,6 @@ type importing struct {
 
 // open finds out where the import goes on.
 func (im *importing) open(ctx context.Context) (err error) {
-	im.suppress, _ = any(im.l).(suppressor)
 	tables, err := im.l.catalog.Tables(ctx)
 	if err != nil {
 		return err

@@ -75,6 +75,9 @@ func (im *importing) writeLetters(ctx context.Context, s *importStep) error {
 	}
 	var rows []*event.DeadLetter
 	for _, d := range s.letters {
+		if im.l.suppressedLetter(d, true) {
+			continue
+		}
 		if h := hashLetter(d); !im.letters.hashes[h] && d.Offset >= position {
 			rows = append(rows, d)
 			if len(im.letters.hashes) < mostLetters {

@@ -19,6 +19,8 @@ const ReasonArchive = "archive_damaged"
 type importStep struct {
 	from, to uint64
 	next     importState // where an import goes on that has the step
+	orders   int64       // what was known of suppressed people when the first line was read
+	late     []uint64    // a bit for each offset behind the first: an event of somebody who is suppressed since
 
 	runs    []*importRun
 	ids     []importID
@@ -103,7 +105,7 @@ func (r *importReader) begin() {
 
 func (r *importReader) fresh() {
 	at := max(r.offset, r.im.position)
-	r.step = &importStep{from: at, to: at, days: map[int64]*ImportCount{}, reasons: map[string]int64{}}
+	r.step = &importStep{from: at, to: at, orders: r.im.l.suppress.state(), days: map[int64]*ImportCount{}, reasons: map[string]int64{}}
 	r.letters = 0
 }
 
@@ -195,7 +197,7 @@ func (r *importReader) call(ctx context.Context, c *event.Call) error {
 	case dayOf(c.TS) < r.oldest:
 		s.totals.Outdated++
 		return nil
-	case r.im.suppress != nil && r.im.suppress.Suppressed(r.im.o.Source, c):
+	case r.im.l.Suppressed(r.im.o.Source, c):
 		s.totals.Suppressed++
 		return nil
 	}

@@ -26,6 +26,14 @@ const patientTries = 3
 // write brings a step into the tables.
 func (im *importing) write(ctx context.Context, s *importStep) error {
 	im.yield(ctx)
+	end, err := im.l.besidePurge(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := im.leaveOut(s); err != nil {
+		return err
+	}
 	ids := newIDTable(s.ids)
 	var known looked
 	if im.store != nil {
@@ -61,6 +69,28 @@ func (im *importing) write(ctx context.Context, s *importStep) error {
 	im.report.Commits++
 	im.added.Add(s.totals.Added)
 	return nil
+}
+
+// leaveOut leaves events out of people who are suppressed since the step was read. No purge may be under way: one that comes later finds
+// what is committed.
+func (im *importing) leaveOut(s *importStep) error {
+	orders := im.l.suppress.state()
+	if orders == s.orders {
+		return nil
+	}
+	s.orders = orders
+	late := make([]uint64, (s.to-s.from)/64+1)
+	var c event.Call
+	return mergeRuns(s.runs, func(_ int64, r record) error {
+		if r.call(im.log, &c); im.l.Suppressed(im.o.Source, &c) {
+			at := c.Offset - s.from
+			late[at>>6] |= 1 << (at & 63)
+			s.late = late
+			s.totals.Read--
+			s.totals.Suppressed++
+		}
+		return nil
+	})
 }
 
 // yield lets a writer catch up that has more to flush than it can in its interval.
@@ -212,6 +242,10 @@ func (s *importStep) counter(ids *idTable) *stepCounter {
 
 // take counts an event and reports whether it is to be added.
 func (c *stepCounter) take(day int64, r record) bool {
+	at, kind := r.offset()-c.s.from, &c.s.types[r.kind()]
+	if len(c.s.late) > 0 && c.s.late[at>>6]>>(at&63)&1 == 1 {
+		return false
+	}
 	if c.of == nil || c.day != day {
 		c.day, c.of = day, c.s.days[day]
 		if c.of == nil {
@@ -219,7 +253,6 @@ func (c *stepCounter) take(day int64, r record) bool {
 			c.s.days[day] = c.of
 		}
 	}
-	at, kind := r.offset()-c.s.from, &c.s.types[r.kind()]
 	c.of.Read++
 	kind.Read++
 	if c.drop[at>>6]>>(at&63)&1 == 1 {

@@ -141,6 +141,7 @@ type Lake struct {
 
 	suppress *suppressions
 	purging  sync.RWMutex              // held by a purge, and shared by who brings in rows that did not come through the journal
+	purges   atomic.Int32              // that wait for it
 	windows  map[string]*window.Window // by table, while the writer runs; each is guarded by flushing of its store
 }
 

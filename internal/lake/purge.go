@@ -94,11 +94,8 @@ func (l *Lake) Purge(ctx context.Context, o PurgeOptions, progress func(PurgePro
 	}
 	p.look = newSearch(o)
 	defer l.suppress.forget()
-	for !l.purging.TryLock() {
-		p.tell(PurgeProgress{Step: "wait"})
-		if !sleep(ctx, minPause) {
-			return PurgeReport{}, ctx.Err()
-		}
+	if err := p.lock(ctx); err != nil {
+		return PurgeReport{}, err
 	}
 	defer l.purging.Unlock()
 	var out PurgeReport
@@ -118,6 +115,30 @@ func (l *Lake) Purge(ctx context.Context, o PurgeOptions, progress func(PurgePro
 	}
 	out.Linked = slices.Sorted(maps.Keys(p.linked))
 	return out, nil
+}
+
+// lock keeps out who brings in rows that did not come through the journal.
+func (p *purge) lock(ctx context.Context) error {
+	p.l.purges.Add(1)
+	defer p.l.purges.Add(-1)
+	for !p.l.purging.TryLock() {
+		p.tell(PurgeProgress{Step: "wait"})
+		if !sleep(ctx, minPause) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// besidePurge lets rows come in that did not come through the journal, until the function that it returns is called: no purge searches
+// the tables meanwhile. It waits for those that do, and for those that wait to. What was read before is to be looked at again.
+func (l *Lake) besidePurge(ctx context.Context) (end func(), err error) {
+	for l.purges.Load() > 0 || !l.purging.TryRLock() {
+		if !sleep(ctx, minPause) {
+			return nil, ctx.Err()
+		}
+	}
+	return l.purging.RUnlock, nil
 }
 
 // maxPurgeRounds bounds how often a table is searched again because it was merged or flushed meanwhile.

@@ -41,11 +41,21 @@ func BenchmarkPurge(b *testing.B) {
 			}
 			b.StartTimer()
 			began := time.Now()
-			report, err := l.Purge(b.Context(), e.options(before), nil)
-			if err == nil {
-				_, err = l.Bury(b.Context(), "", nil)
+			step, since, took := "begin", began, map[string]time.Duration{} // by step, in the order in which they are told
+			tell := func(p PurgeProgress) {
+				now := time.Now()
+				took[step] += now.Sub(since)
+				step, since = p.Step, now
 			}
+			report, err := l.Purge(b.Context(), e.options(before), tell)
+			if err == nil {
+				_, err = l.Bury(b.Context(), "", tell)
+			}
+			tell(PurgeProgress{})
 			b.StopTimer()
+			for name, d := range took {
+				b.ReportMetric(d.Seconds(), "s-"+name)
+			}
 			for _, t := range report.Tables {
 				if t.Table == "production" {
 					b.ReportMetric(float64(rows)/time.Since(began).Seconds(), "rows/s")

@@ -28,7 +28,7 @@ func (p *purge) cleanMetadata(ctx context.Context, s *store, hit map[string]bool
 	if s.current().CurrentSnapshot() == nil {
 		return nil
 	}
-	if err := p.searchOld(s, hit); err != nil {
+	if err := p.searchOld(ctx, s, hit); err != nil {
 		return err
 	}
 	for {
@@ -54,7 +54,7 @@ func (p *purge) cleanMetadata(ctx context.Context, s *store, hit map[string]bool
 }
 
 // searchOld adds the files on disk that the present snapshot does not name and that hold the person, or cannot be read.
-func (p *purge) searchOld(s *store, hit map[string]bool) error {
+func (p *purge) searchOld(ctx context.Context, s *store, hit map[string]bool) error {
 	snap, err := s.snapshot()
 	if err != nil {
 		return err
@@ -67,20 +67,27 @@ func (p *purge) searchOld(s *store, hit map[string]bool) error {
 	if err != nil {
 		return err
 	}
+	var todo []string
 	for n := range list.files {
 		path := filepath.Join(p.l.o.Dir, filepath.FromSlash(n.Value()))
-		if !strings.HasSuffix(path, parquetExt) || named[path] || hit[path] || p.l.beingWritten(path) {
-			continue
+		if strings.HasSuffix(path, parquetExt) && !named[path] && !hit[path] && !p.l.beingWritten(path) {
+			todo = append(todo, path)
 		}
-		held, err := p.heldBy(s.name, path)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+	}
+	held := make([]bool, len(todo))
+	err = p.each(ctx, s.name, "search", len(todo), func(i int) (err error) {
+		held[i], err = p.heldBy(s.name, todo[i])
+		if errors.Is(err, os.ErrNotExist) {
+			err = nil
 		}
-		if held {
+		return err
+	})
+	for i, path := range todo {
+		if held[i] {
 			hit[path] = true
 		}
 	}
-	return nil
+	return err
 }
 
 // heldBy reports whether a file outside the present snapshot holds the person.
@@ -103,11 +110,57 @@ func (p *purge) heldBy(table, path string) (held bool, err error) {
 	if err != nil {
 		return true, nil //nolint:nilerr // nobody can tell, so nobody keeps it
 	}
+	if table != DeadLetters && !p.o.Mentions && p.o.Suppressed {
+		held, err := p.holds(table, in)
+		return held || err != nil, nil //nolint:nilerr // the same
+	}
 	h, err := p.searchInput(table, &File{Path: path, Rows: in.Rows(), Bytes: info.Size()}, in)
 	if err != nil {
 		return true, nil //nolint:nilerr // the same
 	}
 	return len(h.gone(p.o.Mentions)) > 0, nil
+}
+
+// errHeld ends a search that has its answer.
+var errHeld = errors.New("it holds the person")
+
+// holds reports whether a file has rows of the person, without a look at what the rows of others mention, which is most of the work.
+func (p *purge) holds(table string, in *rowfile.Input) (bool, error) {
+	among := func(ids map[string]bool) func(int64, []byte) error {
+		return func(_ int64, text []byte) error {
+			if ids[string(text)] {
+				return errHeld
+			}
+			return nil
+		}
+	}
+	err := in.Find("user_id", p.look.userNeedles, among(p.look.users))
+	if err == nil {
+		err = in.Find("anonymous_id", p.look.anonymousNeedles, among(p.look.anonymous))
+	}
+	if wanted := p.look.messages[table]; err == nil && len(wanted) > 0 {
+		err = in.Each(colMessageID, func(_ int64, text []byte, _ int64, _ bool) error { return among(wanted)(0, text) })
+	}
+	var aliases []int64
+	if err == nil {
+		err = in.Find("type", [][]byte{[]byte("alias")}, func(row int64, _ []byte) error {
+			aliases = append(aliases, row)
+			return nil
+		})
+	}
+	if err == nil {
+		slices.Sort(aliases)
+		err = in.Pick(colPayload, slices.Compact(aliases), func(_ int64, text []byte, _ int64, _ bool) error {
+			if slices.ContainsFunc(previousIDs(text), func(id string) bool { return p.look.users[id] || p.look.anonymous[id] }) {
+				return errHeld
+			}
+			return nil
+		})
+	}
+	if errors.Is(err, errHeld) {
+		return true, nil
+	}
+	return false, err
 }
 
 // telling finds the manifests of the present snapshot that tell of the person.

@@ -25,6 +25,7 @@ type search struct {
 	userNeedles, anonymousNeedles [][]byte
 	ids                           [][]byte // all ids, as their texts
 	needles                       [][]byte // and in the ways in which a text may spell them
+	cores                         [][]byte // what every spelling has: a text without any of them mentions nobody
 }
 
 func newSearch(o PurgeOptions) *search {
@@ -38,6 +39,13 @@ func newSearch(o PurgeOptions) *search {
 			to[id] = true
 			*needles = append(*needles, []byte(id))
 			s.ids = append(s.ids, []byte(id))
+			if core := coreOf(id); len(core) >= leastCore {
+				s.cores = append(s.cores, []byte(core))
+			} else {
+				for _, form := range spellings(id) {
+					s.cores = append(s.cores, []byte(form))
+				}
+			}
 			for _, form := range spellings(id) {
 				spelled[form] = true
 			}
@@ -55,6 +63,21 @@ func newSearch(o PurgeOptions) *search {
 		}
 	}
 	return s
+}
+
+// leastCore is the least length of a core that is looked for in the place of all spellings.
+const leastCore = 4
+
+// coreOf is the longest part of an id that no spelling changes.
+func coreOf(id string) (core string) {
+	for part := range strings.FieldsFuncSeq(id, func(r rune) bool {
+		return r != '_' && r != '-' && r != '.' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		if len(part) > len(core) {
+			core = part
+		}
+	}
+	return core
 }
 
 // spellings are the ways in which JSON and URLs usually write an id.
@@ -182,9 +205,18 @@ func (p *purge) searchTable(ctx context.Context, s *store, clean map[string]bool
 	return found, nil
 }
 
-// searchFiles searches files, several at a time, on threads of low priority. The answer has one entry a file.
+// searchFiles searches files. The answer has one entry a file.
 func (p *purge) searchFiles(ctx context.Context, table string, files []*File) ([]*hits, error) {
 	out := make([]*hits, len(files))
+	err := p.each(ctx, table, "search", len(files), func(i int) (err error) {
+		out[i], err = p.searchFile(table, files[i])
+		return err
+	})
+	return out, err
+}
+
+// each does something with n files, several at a time, on threads of low priority.
+func (p *purge) each(ctx context.Context, table, step string, n int, do func(i int) error) error {
 	var mu sync.Mutex
 	var failed error
 	next, done := 0, int64(0)
@@ -199,14 +231,14 @@ func (p *purge) searchFiles(ctx context.Context, table string, files []*File) ([
 			next++
 			stop := failed != nil || ctx.Err() != nil
 			mu.Unlock()
-			if stop || i >= len(files) {
+			if stop || i >= n {
 				return
 			}
-			h, err := p.searchFile(table, files[i])
+			err := do(i)
 			mu.Lock()
-			out[i], failed = h, errors.Join(failed, err)
+			failed = errors.Join(failed, err)
 			done++
-			p.tell(PurgeProgress{Step: "search", Table: table, Done: done, Total: int64(len(files))})
+			p.tell(PurgeProgress{Step: step, Table: table, Done: done, Total: int64(n)})
 			mu.Unlock()
 		}
 	}
@@ -215,7 +247,7 @@ func (p *purge) searchFiles(ctx context.Context, table string, files []*File) ([
 		wait.Go(work)
 	}
 	wait.Wait()
-	return out, errors.Join(failed, ctx.Err())
+	return errors.Join(failed, ctx.Err())
 }
 
 // searchFile searches a file of a snapshot, whose checksum is compared first.
@@ -260,7 +292,7 @@ func (p *purge) searchInput(table string, f *File, in *rowfile.Input) (*hits, er
 // searchLetters finds refused calls that name an id.
 func (p *purge) searchLetters(h *hits, in *rowfile.Input) error {
 	rows := map[int64]bool{}
-	err := in.Find("payload", p.look.needles, func(row int64, text []byte) error {
+	err := in.Find("payload", p.look.cores, func(row int64, text []byte) error {
 		if p.look.mentioned(text) {
 			rows[row] = true
 		}
@@ -310,7 +342,7 @@ func (p *purge) searchCalls(table string, h *hits, in *rowfile.Input) error {
 		}
 	}
 	previous := map[int64]bool{}
-	err = in.Find(colPayload, p.look.needles, func(row int64, text []byte) error {
+	err = in.Find(colPayload, p.look.cores, func(row int64, text []byte) error {
 		if own[row] || !p.look.mentioned(text) {
 			return nil
 		}

@@ -36,8 +36,11 @@ func (l *Lake) Restore(ctx context.Context, dir string, progress func(BackupProg
 		return BackupReport{}, errBackingUp
 	}
 	defer l.backing.Unlock()
-	l.purging.RLock() // rows of people that a purge has not found yet must not come in behind it
-	defer l.purging.RUnlock()
+	end, err := l.besidePurge(ctx)
+	if err != nil {
+		return BackupReport{}, fmt.Errorf("restore from %s: %w", dir, err)
+	}
+	defer end()
 	r := &restore{l: l, dir: dir, progress: progress}
 	report, err := r.run(ctx)
 	if err != nil {
@@ -75,6 +78,11 @@ func (r *restore) run(ctx context.Context) (out BackupReport, err error) {
 	}
 	if err := r.look(ctx, d); err != nil {
 		return out, err
+	}
+	if d.Suppressed != nil {
+		if err := errors.Join(r.l.o.step("restore suppressed"), r.l.suppress.adopt(d.Suppressed)); err != nil {
+			return out, err
+		}
 	}
 	defer func() {
 		for _, t := range r.tables {

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"firth/internal/disk"
@@ -54,6 +55,7 @@ type suppressions struct {
 	key    []byte
 	all    map[event.Hash][]Suppression
 	saved  bool
+	orders int64                 // grows with every change of all
 	recent map[string]event.Hash // hashes of ids that were asked for lately
 }
 
@@ -195,6 +197,7 @@ func (s *suppressions) add(o event.Order, log string, offset uint64, since int64
 		one := Suppression{Kind: kindOf(h), Hash: hex.EncodeToString(h.Sum[:]), Source: o.Source, Log: log, Offset: offset, Since: since}
 		s.all[h] = append(s.all[h], one)
 		s.saved = false
+		s.orders++
 	}
 }
 
@@ -206,6 +209,7 @@ func (s *suppressions) lift(o event.Order) {
 		if _, ok := s.all[h]; ok {
 			delete(s.all, h)
 			s.saved = false
+			s.orders++
 		}
 	}
 }
@@ -214,6 +218,11 @@ func (s *suppressions) lift(o event.Order) {
 func (s *suppressions) save() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.write()
+}
+
+// write is save. mu is held.
+func (s *suppressions) write() error {
 	if s.saved || s.dir == "" {
 		return nil
 	}
@@ -272,6 +281,13 @@ func (s *suppressions) holds(a asked) bool {
 	return slices.ContainsFunc(a.previous, func(id string) bool { return is(event.HashUser, id) || is(event.HashAnonymous, id) })
 }
 
+// state tells apart what is known from what was known before.
+func (s *suppressions) state() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.orders
+}
+
 func (s *suppressions) empty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -297,7 +313,12 @@ func (l *Lake) suppressedLetter(d *event.DeadLetter, always bool) bool {
 	if l.suppress.empty() {
 		return false
 	}
-	for _, m := range idMembers.FindAllSubmatch(d.Payload, -1) {
+	return l.suppressedText(d, d.Payload, always) ||
+		bytes.Contains(d.Payload, []byte(`\"`)) && l.suppressedText(d, []byte(strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(string(d.Payload))), always) // it may hold what was refused as a text
+}
+
+func (l *Lake) suppressedText(d *event.DeadLetter, text []byte, always bool) bool {
+	for _, m := range idMembers.FindAllSubmatch(text, -1) {
 		id := unquote(m[2])
 		a := asked{source: d.Source, log: d.Log, offset: d.Offset, always: always}
 		switch string(m[1]) {
