@@ -1,16 +1,19 @@
 """Asks engines about a catalog that they attach to by its URL, with the token of the variable FIRTH_TOKEN.
 
-Each line of the input is a question as a JSON list: engine (pyiceberg, duckdb), URL, question, arguments. Each line of the output is its answer:
+Each line of the input is a question as a JSON list: engine (pyiceberg, duckdb), URL (or the path of a database, for tables), question, arguments. Each line of the output is its answer:
 
 tables EVENT FROM TO        what tables.py prints
 snapshots TABLE             the rows that each snapshot has, oldest first
 count NAMESPACE.TABLE       how many rows there are, and the names of the columns
 join EVENTS COMPANIES       events by the name of their company
 insert TABLE                tries to add rows: the error that it gets
+snippet CODE                carries out code of the page of engines: the rows that it finds
 put LOCATION                tries to write a file with the keys that a table comes with: the error that it gets
 """
 
+import ast
 import json
+import os
 import sys
 
 import tables
@@ -27,10 +30,7 @@ def fails(what):
 
 class PyIceberg:
     def __init__(self, url):
-        self.url, self.catalog = url, open_pyiceberg(url)
-
-    def tables(self, *filters):
-        return tables.pyiceberg(self.url, *filters)
+        self.catalog = open_pyiceberg(url)
 
     def load(self, name):
         return self.catalog.load_table(tuple(name.split(".")))
@@ -53,6 +53,12 @@ class PyIceberg:
         found = pa.table({"id": company}).join(names, "id", join_type="inner").group_by("name").aggregate([("id", "count")])
         return sorted([r["name"], r["id_count"]] for r in found.to_pylist())
 
+    def snippet(self, code):
+        *before, last = ast.parse(code).body
+        names = {"TOKEN": os.environ["FIRTH_TOKEN"]}
+        exec(compile(ast.Module(before, []), "page", "exec"), names)
+        return eval(compile(ast.Expression(last.value), "page", "eval"), names).num_rows
+
     def insert(self, name):
         table = self.load(name)
         return fails(lambda: table.append(table.scan(limit=2).to_arrow()))
@@ -69,11 +75,8 @@ class PyIceberg:
 
 class DuckDB:
     def __init__(self, url):
-        self.url, self.db = url, open_duckdb()
+        self.db = open_duckdb()
         attach_duckdb(self.db, url)
-
-    def tables(self, *filters):
-        return tables.duckdb(self.url, *filters)
 
     def rows(self, query):
         return [list(r) for r in self.db.execute(query).fetchall()]
@@ -90,6 +93,11 @@ class DuckDB:
         return self.rows(f"""SELECT c.name, count(*) FROM ice.{events} e JOIN ice.{companies} c ON (e.properties ->> '$.company')::BIGINT = c.id
             GROUP BY ALL ORDER BY 1""")
 
+    def snippet(self, code):
+        db = open_duckdb()
+        answers = [db.execute(statement).fetchall() for statement in code.split(";") if statement.strip()]
+        return [rows[0][0] for rows in answers if rows and isinstance(rows[0][0], int) and not isinstance(rows[0][0], bool)]
+
     def insert(self, name):
         self.db.execute("SET unsafe_iceberg_ignore_sort_order = true")  # else it refuses sorted tables by itself
         return fails(lambda: self.db.execute(f"INSERT INTO ice.{name} SELECT * FROM ice.{name} LIMIT 2"))
@@ -102,5 +110,8 @@ class DuckDB:
 if __name__ == "__main__":
     for line in sys.stdin:
         engine, url, question, *arguments = json.loads(line)
-        attached = {"pyiceberg": PyIceberg, "duckdb": DuckDB}[engine](url)
-        print(json.dumps(getattr(attached, question)(*arguments)), flush=True)
+        if question == "tables":
+            answer = getattr(tables, engine)(url, *arguments)
+        else:
+            answer = getattr({"pyiceberg": PyIceberg, "duckdb": DuckDB}[engine](url), question)(*arguments)
+        print(json.dumps(answer), flush=True)

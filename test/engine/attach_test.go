@@ -103,10 +103,10 @@ func newAsker(t *testing.T) *asker {
 	return a
 }
 
-// attached lets an engine attach to a server, and asks it something.
-func attached[T any](t *testing.T, a *asker, s *stand.Stand, engine string, question ...string) (answer T) {
+// attached lets an engine attach to a catalog, by its URL or the path of its database, and asks it something.
+func attached[T any](t *testing.T, a *asker, catalog, engine string, question ...string) (answer T) {
 	t.Helper()
-	line, err := json.Marshal(append([]string{engine, s.Catalog()}, question...))
+	line, err := json.Marshal(append([]string{engine, catalog}, question...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func attached[T any](t *testing.T, a *asker, s *stand.Stand, engine string, ques
 // sameAnswers compares what engines read by the catalog's URL with what Firth's own SQL says.
 func sameAnswers(t *testing.T, a *asker, s *stand.Stand, when string) {
 	t.Helper()
-	from, to := stand.Start.Add(36*time.Hour), stand.Start.Add(72*time.Hour)
+	from, to := stand.Start.Add(12*time.Hour), stand.Start.Add(24*time.Hour)
 	want := map[string]found{"firth_dead_letters": {}}
 	for _, table := range []string{"production", "staging"} {
 		want[table] = known(t, s, table, stand.Events[1], from, to)
@@ -132,32 +132,9 @@ func sameAnswers(t *testing.T, a *asker, s *stand.Stand, when string) {
 		t.Fatalf("%s: nothing to tell engines by: %+v", when, p)
 	}
 	for _, engine := range engines {
-		got := attached[map[string]found](t, a, s, engine, "tables", stand.Events[1], from.Format(isoTime), to.Format(isoTime))
+		got := attached[map[string]found](t, a, s.Catalog(), engine, "tables", stand.Events[1], from.Format(isoTime), to.Format(isoTime))
 		compare(t, want, got)
 	}
-}
-
-// Engines that attach by URL and token see what Firth's own SQL sees, before and after merges and retention, and cannot change it.
-func TestEnginesAttach(t *testing.T) {
-	a := newAsker(t)
-	for name, onStore := range map[string]bool{"disk": false, "store": true} {
-		t.Run(name, func(t *testing.T) { engineAttaches(t, a, stand.New(t, onStore, "")) })
-	}
-}
-
-func engineAttaches(t *testing.T, a *asker, s *stand.Stand) {
-	const part, parts = 200, 3
-	for range parts {
-		s.Send("production", part, "")
-	}
-	s.Send("staging", 40, "")
-	sameAnswers(t, a, s, "at first")
-	checkSnapshots(t, a, s, part, parts)
-	run(t, s, "lake", "merge")
-	sameAnswers(t, a, s, "merged")
-	run(t, s, "lake", "expire")
-	sameAnswers(t, a, s, "tended")
-	refuseWrites(t, a, s)
 }
 
 func run(t *testing.T, s *stand.Stand, args ...string) {
@@ -172,7 +149,7 @@ func checkSnapshots(t *testing.T, a *asker, s *stand.Stand, part, parts int) {
 	t.Helper()
 	var first [][2]int64
 	for _, engine := range engines {
-		got := attached[[][2]int64](t, a, s, engine, "snapshots", "lake.production")
+		got := attached[[][2]int64](t, a, s.Catalog(), engine, "snapshots", "lake.production")
 		if len(got) < parts || got[len(got)-1][1] != int64(part*parts) || !slices.IsSortedFunc(got, func(x, y [2]int64) int { return int(x[1] - y[1]) }) {
 			t.Errorf("%s: the rows of the snapshots: %v", engine, got)
 		}
@@ -185,30 +162,33 @@ func checkSnapshots(t *testing.T, a *asker, s *stand.Stand, part, parts int) {
 	}
 }
 
-// refuseWrites lets engines try to write, and what that leaves behind go: the tables and their files are as before.
+// refuseWrites lets engines try to write, and what that leaves behind go: the tables and their files are as before. On a store it is the store that
+// refuses, since the key that readers get is for reading alone.
 func refuseWrites(t *testing.T, a *asker, s *stand.Stand) {
 	t.Helper()
 	s.Impatient()
 	run(t, s, "lake", "expire")
 	s.Eventually(time.Minute, "old files to go", func() error { return settled(s) })
 	before := objects(t, s)
-	for _, engine := range engines {
-		refused := attached[string](t, a, s, engine, "insert", "lake.production")
-		t.Logf("%s: an insert gets: %s", engine, refused)
-		if refused == "" {
-			t.Errorf("%s may insert", engine)
+	byCatalog := map[string]string{"pyiceberg": "Server does not support endpoint", "duckdb": "the catalog is read-only"}
+	byStore := map[string]string{"pyiceberg": "ACCESS_DENIED", "duckdb": "AccessDenied"}
+	for engine, table := range map[string]string{"pyiceberg": "crm.companies", "duckdb": "lake.production"} { // PyIceberg needs more to write by day
+		refused, why := attached[string](t, a, s.Catalog(), engine, "insert", table), byCatalog[engine]
+		if s.Store != nil {
+			why = byStore[engine]
+		}
+		if !strings.Contains(refused, why) {
+			t.Errorf("%s: an insert gets %q, want %q", engine, refused, why)
 		}
 		if s.Store == nil {
 			continue
 		}
 		at := "s3://" + s.Store.Bucket + "/lake/production/data/by-" + engine + ".parquet"
-		if refused := attached[string](t, a, s, engine, "put", at); refused == "" {
-			t.Errorf("%s may write a file to the store", engine)
+		if refused := attached[string](t, a, s.Catalog(), engine, "put", at); !strings.Contains(refused, why) {
+			t.Errorf("%s: writing a file to the store gets %q, want %q", engine, refused, why)
 		}
 	}
-	after := objects(t, s)
-	left := slices.DeleteFunc(slices.Clone(after), func(o string) bool { return slices.Contains(before, o) })
-	t.Logf("refused writes left %q", left)
+	left := slices.DeleteFunc(objects(t, s), func(o string) bool { return slices.Contains(before, o) })
 	if s.Store == nil && len(left) == 0 {
 		t.Error("no engine left an orphan, so nothing is known of their removal")
 	}
@@ -221,7 +201,6 @@ func refuseWrites(t *testing.T, a *asker, s *stand.Stand) {
 		}
 		return nil
 	})
-	sameAnswers(t, a, s, "after writes that were refused")
 }
 
 // settled says whether nothing waits to be removed.
@@ -233,13 +212,19 @@ func settled(s *stand.Stand) error {
 	return err
 }
 
-// objects are the files of the lake, sorted, by the names that they have below it.
-func objects(t *testing.T, s *stand.Stand) (names []string) {
+// objects are the files of events, sorted, by the names that they have below the lake. Those of typed tables are not among them: upkeep of these
+// goes on all the while.
+func objects(t *testing.T, s *stand.Stand) []string {
+	t.Helper()
+	names := files(t, s)
+	slices.Sort(names)
+	return slices.DeleteFunc(names, func(name string) bool { return strings.Contains(name, "_tables/") })
+}
+
+func files(t *testing.T, s *stand.Stand) (names []string) {
 	t.Helper()
 	if s.Store != nil {
-		names = s.Store.Objects()
-		slices.Sort(names)
-		return names
+		return s.Store.Objects()
 	}
 	root := filepath.Join(s.Data, "lake")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -165,19 +164,16 @@ func makeLake(t *testing.T, from, to time.Time) (string, map[string]found) {
 	dir := t.TempDir()
 	want := map[string]found{"empty": {}, lake.DeadLetters: {Rows: 3}}
 	next := uint64(0)
+	l := openLake(t, filepath.Join(dir, "catalog.db"))
 	flush := func(j *oneFlush) {
 		j.first = next
 		for i := range j.calls {
 			j.calls[i].Log, j.calls[i].Offset = testLog, next+uint64(i)
 		}
 		next += uint64(j.items())
-		l := openLake(t, filepath.Join(dir, "catalog.db"))
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		if err := l.Writer(j, j).Run(ctx); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,6 +190,9 @@ func makeLake(t *testing.T, from, to time.Time) (string, map[string]found) {
 		{ReceivedAt: start.UnixMicro() + 1, Reason: "malformed_json", Payload: []byte("\xff\xfe"), Log: testLog, Offset: next + 1},
 		{ReceivedAt: start.UnixMicro() + 2, Reason: "unknown_write_key", Log: testLog, Offset: next + 2},
 	}})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
 	return filepath.Join(dir, "catalog.db"), want
 }
 
@@ -239,11 +238,11 @@ func fields(c *event.Call) []value {
 }
 
 func TestEnginesReadTheLake(t *testing.T) {
-	py := python(t)
+	a := newAsker(t)
 	from, to := start.Add(36*time.Hour), start.Add(72*time.Hour)
 	catalog, want := makeLake(t, from, to)
 	ask := func(t *testing.T, engine string) map[string]found {
-		return read(t, py, engine, catalog, strings.ReplaceAll(favorite, "'", quoteFor[engine]), from.Format(isoTime), to.Format(isoTime))
+		return attached[map[string]found](t, a, catalog, engine, "tables", strings.ReplaceAll(favorite, "'", quoteFor[engine]), from.Format(isoTime), to.Format(isoTime))
 	}
 	for _, engine := range []string{"pyiceberg", "duckdb"} {
 		t.Run(engine, func(t *testing.T) {
@@ -289,23 +288,6 @@ func merge(t *testing.T, catalog string) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// read lets an engine read all tables.
-func read(t *testing.T, py string, args ...string) map[string]found {
-	t.Helper()
-	cmd := exec.Command(py, append([]string{"tables.py"}, args...)...)
-	var problem bytes.Buffer
-	cmd.Stderr = &problem
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, &problem)
-	}
-	got := map[string]found{}
-	if err := json.Unmarshal(out, &got); err != nil {
-		t.Fatal(err)
-	}
-	return got
 }
 
 // compare compares what was found with what must be, but for what only one engine tells.

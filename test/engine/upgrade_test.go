@@ -83,7 +83,7 @@ func rowsOf(t *testing.T, catalog, source string) (out []event.Call) {
 
 // A table that has files from before it got a column is read by the engines like any other: null where there was no column.
 func TestEnginesReadAnUpgradedLake(t *testing.T) {
-	py := python(t)
+	a := newAsker(t)
 	dir := t.TempDir()
 	unpack(t, dir)
 	catalog := filepath.Join(dir, "catalog.db")
@@ -112,7 +112,7 @@ func TestEnginesReadAnUpgradedLake(t *testing.T) {
 				merge(t, catalog)
 			}
 			for _, engine := range []string{"pyiceberg", "duckdb"} {
-				got := read(t, py, engine, catalog, "no such event", from.Format(isoTime), to.Format(isoTime))["production"]
+				got := attached[map[string]found](t, a, catalog, engine, "tables", "no such event", from.Format(isoTime), to.Format(isoTime))["production"]
 				got.Digest = ""
 				w := want
 				w.Event = 0

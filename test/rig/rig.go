@@ -46,6 +46,7 @@ type Server struct {
 	Dir  string // holds firth.yaml and the server's log
 	Data string // the data folder
 	URL  string
+	Env  []string // what the environment of the server and its commands has beside the test's own
 	bin  string
 	addr string
 	log  *os.File
@@ -132,6 +133,7 @@ func (s *Server) Accepts() error {
 func (s *Server) Launch() {
 	s.t.Helper()
 	cmd := exec.Command(s.bin, "serve", "-c", filepath.Join(s.Dir, "firth.yaml"))
+	cmd.Env = append(os.Environ(), s.Env...)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	// The server dies with the test, however the test ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -162,6 +164,7 @@ func (s *Server) Wait(patience time.Duration) (code int, ended bool) {
 // Run runs another command of the binary with the server's configuration and returns what it printed.
 func (s *Server) Run(args ...string) (stdout string, err error) {
 	cmd := exec.CommandContext(s.t.Context(), s.bin, append(args, "-c", filepath.Join(s.Dir, "firth.yaml"))...)
+	cmd.Env = append(os.Environ(), s.Env...)
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	if err := cmd.Run(); err != nil {

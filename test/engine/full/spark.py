@@ -1,4 +1,4 @@
-"""Runs SQL in Spark against a catalog that it attaches to by URL and token: spark.py URL TOKEN JARS
+"""Runs SQL in Spark with the settings that it is given: spark.py SETTINGS, a JSON object
 
 Each line of the input is a statement as a JSON text; each line of the output is its answer: {"rows": [[text, ...], ...]} or {"error": text}.
 """
@@ -9,23 +9,11 @@ import sys
 from pyspark.sql import SparkSession
 
 
-def main(url, token, jars):
-    spark = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.jars", jars)
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.sql.extensions", "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions")
-        .config("spark.sql.catalog.firth", "org.apache.iceberg.spark.SparkCatalog")
-        .config("spark.sql.catalog.firth.type", "rest")
-        .config("spark.sql.catalog.firth.uri", url)
-        .config("spark.sql.catalog.firth.token", token)
-        .config("spark.sql.catalog.firth.cache-enabled", "false")
-        .getOrCreate()
-    )
+def main(settings):
+    builder = SparkSession.builder.master("local[2]")
+    for name, value in json.loads(settings).items():
+        builder = builder.config(name, value)
+    spark = builder.getOrCreate()
     for line in sys.stdin:
         try:
             rows = spark.sql(json.loads(line)).collect()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,21 +19,43 @@ import (
 	"firth/test/server"
 )
 
-// trino is a Trino of one node that is attached to a server.
+// trino is a Trino of one node that is attached to servers.
 type trino struct{ url string }
 
+// properties are those of a catalog, as the page has them. What is for a lake on a store stands in comments there.
+func properties(t *testing.T, p place) string {
+	t.Helper()
+	var out, names []string
+	for line := range strings.Lines(p.Snippet("Trino")) {
+		line = strings.TrimSpace(line)
+		code, comment := strings.CutPrefix(line, "# ")
+		name, value, isSetting := strings.Cut(code, "=")
+		local, store := strings.HasPrefix(name, "fs.native-local") || strings.HasPrefix(name, "local."), strings.HasPrefix(name, "fs.native-s3") || strings.HasPrefix(name, "s3.")
+		if !isSetting || comment != store || local && p.Store != nil || store && p.Store == nil {
+			continue
+		}
+		switch name {
+		case "s3.aws-access-key": // it takes the catalog's keys with a session token alone
+			value = p.Reader
+		case "s3.aws-secret-key":
+			value = p.Keys
+		}
+		out, names = append(out, name+"="+strings.ReplaceAll(value, "TOKEN", stand.Token)), append(names, name)
+	}
+	if !slices.Contains(names, "iceberg.rest-catalog.uri") || p.Store != nil && !slices.Contains(names, "s3.aws-secret-key") {
+		t.Fatalf("the page has no catalog for Trino: %q", names)
+	}
+	return strings.Join(out, "\n") + "\n"
+}
+
 // newTrino starts one and returns when it answers.
-func newTrino(t *testing.T, s *stand.Stand) *trino {
+func newTrino(t *testing.T, places []place) *trino {
 	t.Helper()
 	home, dir := filepath.Join(installed(t), "trino"), t.TempDir()
 	port := server.Port(t)
-	files := "fs.native-local.enabled=true\nlocal.location=/\n"
-	if s.Store != nil {
-		files = fmt.Sprintf("fs.native-s3.enabled=true\ns3.endpoint=%s\ns3.region=%s\ns3.path-style-access=true\ns3.aws-access-key=%s\ns3.aws-secret-key=%s\n",
-			s.Store.Endpoint, s.Store.Region, s.Reader, s.Keys) // it takes the catalog's keys with a session token alone
+	for _, p := range places {
+		write(t, filepath.Join(dir, "catalog", p.name+".properties"), properties(t, p))
 	}
-	write(t, filepath.Join(dir, "catalog", "firth.properties"), "connector.name=iceberg\niceberg.catalog.type=rest\niceberg.rest-catalog.uri="+s.Catalog()+
-		"\niceberg.rest-catalog.security=OAUTH2\niceberg.rest-catalog.oauth2.token="+stand.Token+"\n"+files)
 	write(t, filepath.Join(dir, "config.properties"), fmt.Sprintf("coordinator=true\nnode-scheduler.include-coordinator=true\nhttp-server.http.port=%d\n"+
 		"discovery.uri=http://127.0.0.1:%[1]d\nplugin.dir=%s\ncatalog.config-dir=%s\nquery.max-memory-per-node=300MB\nquery.max-memory=300MB\n",
 		port, filepath.Join(home, "plugin"), filepath.Join(dir, "catalog")))
@@ -66,15 +89,15 @@ func newTrino(t *testing.T, s *stand.Stand) *trino {
 		log.Close()
 	})
 	e := &trino{url: fmt.Sprintf("http://127.0.0.1:%d", port)}
-	e.await(t, ended, log.Name())
+	e.await(t, ended, log.Name(), places[0].name)
 	return e
 }
 
-func (e *trino) await(t *testing.T, ended <-chan struct{}, log string) {
+func (e *trino) await(t *testing.T, ended <-chan struct{}, log, catalog string) {
 	t.Helper()
 	var err error
 	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
-		if _, err = e.query(t.Context(), "SELECT count(*) FROM firth.information_schema.schemata"); err == nil {
+		if _, err = e.query(t.Context(), "SELECT count(*) FROM "+catalog+".information_schema.schemata"); err == nil {
 			return
 		}
 		select {
@@ -149,8 +172,8 @@ func (e *trino) page(ctx context.Context, method, url, body string) (*page, erro
 
 func (e *trino) dialect() dialect {
 	return dialect{
-		catalog: "firth.", company: "CAST(json_extract_scalar(properties, '$.company') AS BIGINT)",
-		snapshots: `SELECT snapshot_id FROM firth.lake."production$snapshots" ORDER BY committed_at`,
-		at:        "firth.lake.production FOR VERSION AS OF %s",
+		company:   "CAST(json_extract_scalar(properties, '$.company') AS BIGINT)",
+		snapshots: `SELECT snapshot_id FROM @lake."production$snapshots" ORDER BY committed_at`,
+		at:        "@lake.production FOR VERSION AS OF %s",
 	}
 }

@@ -5,6 +5,7 @@ package stand
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -40,13 +41,13 @@ type Stand struct {
 	Reader, Keys string        // the key that readers get, and its secret
 	data, config string
 	t            testing.TB
-	sent         map[string]int
+	sent, said   map[string]int // by source: events, and calls that say who somebody is
 }
 
 // New starts a server with its lake on local disk, or on a store of its own. More are further lines of firth.yaml.
 func New(t testing.TB, onStore bool, more string) *Stand {
 	t.Helper()
-	s := &Stand{t: t, sent: map[string]int{}, config: fmt.Sprintf(`sources:
+	s := &Stand{t: t, sent: map[string]int{}, said: map[string]int{}, config: fmt.Sprintf(`sources:
   production: { write_key: key-of-production }
   staging: { write_key: key-of-staging }
 users:
@@ -62,11 +63,32 @@ users:
 	s.Server = rig.New(t, s.with(lake))
 	s.data = s.Data
 	if onStore {
-		t.Setenv("AWS_ACCESS_KEY_ID", s.Store.AccessKey)
-		t.Setenv("AWS_SECRET_ACCESS_KEY", s.Store.SecretKey)
+		s.Env = []string{"AWS_ACCESS_KEY_ID=" + s.Store.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.Store.SecretKey}
 	}
-	s.Start()
+	s.start()
 	return s
+}
+
+// start starts the server and returns when its catalog answers, which takes longer than to accept events.
+func (s *Stand) start() {
+	s.t.Helper()
+	s.Start()
+	s.Eventually(time.Minute, "the catalog to answer", func() error {
+		r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.Catalog()+"/v1/config", nil)
+		if err != nil {
+			return err
+		}
+		r.Header.Set("Authorization", "Bearer "+Token)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			return errors.New(answer.Status)
+		}
+		return nil
+	})
 }
 
 func (s *Stand) with(lake string) string { return s.config + "lake: { " + lake + " }\n" }
@@ -80,7 +102,7 @@ func (s *Stand) Impatient() {
 		lake += fmt.Sprintf(", url: %q, readers: { access_key: %s, secret_key: %s }", s.Store.URL("lake"), s.Reader, s.Keys)
 	}
 	s.Configure(s.data, s.with(lake)+"query: { deadline: 5s }\n")
-	s.Start()
+	s.start()
 }
 
 // Catalog is the URL that engines attach to.
@@ -109,14 +131,31 @@ func (s *Stand) Send(source string, n int, extra string) {
 		batch = append(batch, fmt.Sprintf(`{"type": "track", "messageId": "%s-%06d", %s, "event": %s, "timestamp": %q, "properties": {"n": %d, "company": %d%s}}`,
 			source, i, user, name, Start.Add(time.Duration(i)*7*time.Minute).Format(time.RFC3339), i, i%5, extra))
 	}
+	s.post(source, batch)
+}
+
+// Identify says what plan users have, each in a call, and returns when it is in the lake.
+func (s *Stand) Identify(source, plan string, users ...int) {
+	s.t.Helper()
+	var batch []string
+	for _, user := range users {
+		s.said[source]++
+		batch = append(batch, fmt.Sprintf(`{"type": "identify", "messageId": "%s-identify-%d", "userId": "user %d", "timestamp": %q, "traits": {"plan": %q}}`,
+			source, s.said[source], user, Start.Add(time.Duration(s.said[source])*time.Hour).Format(time.RFC3339), plan))
+	}
+	s.post(source, batch)
+}
+
+func (s *Stand) post(source string, batch []string) {
+	s.t.Helper()
 	status, answer, err := s.Post(s.t.Context(), "/v1/batch", "key-of-"+source, []byte(`{"batch": [`+strings.Join(batch, ",")+`]}`))
 	if err != nil || status != http.StatusOK {
 		s.t.Fatalf("send: %d, %v: %s", status, err, answer)
 	}
 	s.Eventually(time.Minute, "the events to be in the lake", func() error {
 		rows, err := s.Ask("SELECT count(*) FROM lake." + source)
-		if err == nil && rows[0][0] != fmt.Sprint(s.sent[source]) {
-			err = fmt.Errorf("%s rows, want %d", rows[0][0], s.sent[source])
+		if want := fmt.Sprint(s.sent[source] + s.said[source]); err == nil && rows[0][0] != want {
+			err = fmt.Errorf("%s rows, want %s", rows[0][0], want)
 		}
 		return err
 	})
