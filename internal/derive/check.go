@@ -27,6 +27,9 @@ var sampleSQL string
 // sampleTable has the rows that a statement is tried on.
 const sampleTable = "_firth_sample"
 
+// otherTable has them in another order.
+const otherTable = "_firth_other"
+
 // sampleRows is how many events of the source a statement is tried on, beside made ones.
 const sampleRows = 20_000
 
@@ -41,24 +44,27 @@ func Check(ctx context.Context, e Engine, s Spec, events string) (p *Plan, err e
 	if events != "" {
 		fill = fmt.Sprintf("SELECT * FROM (SELECT * FROM %s) USING SAMPLE reservoir(%d ROWS) REPEATABLE (7)", events, sampleRows)
 	}
-	if err := e.Exec(ctx, "CREATE OR REPLACE TEMP TABLE "+sampleTable+" AS SELECT *, CAST(hash(message_id) % 3 AS INTEGER) AS _firth_part FROM ("+fill+")"); err != nil {
-		return nil, fmt.Errorf("take events to try on: %w", err)
+	for _, t := range [][2]string{
+		{sampleTable, "SELECT *, CAST(hash(message_id) % 3 AS INTEGER) AS _firth_part FROM (" + fill + ") ORDER BY hash(message_id)"},
+		{otherTable, "SELECT * FROM " + sampleTable + " ORDER BY hash(message_id || 'x') DESC"},
+	} {
+		if err := e.Exec(ctx, "CREATE OR REPLACE TEMP TABLE "+t[0]+" AS "+t[1]); err != nil {
+			return nil, fmt.Errorf("take events to try on: %w", err)
+		}
 	}
 	p = &Plan{Spec: s}
 	if p.Columns, err = s.describe(ctx, e); err != nil {
 		return nil, err
 	}
-	ordered := func(by string) string {
-		return relation("SELECT * EXCLUDE (_firth_part) FROM " + sampleTable + " ORDER BY " + by)
-	}
-	same, err := equal(ctx, e, p.Plain(ordered("hash(message_id)")), p.Plain(ordered("hash(message_id || 'x') DESC")))
+	all := func(table string) string { return relation("SELECT * EXCLUDE (_firth_part) FROM " + table) }
+	same, err := p.equal(ctx, e, p.Plain(all(sampleTable)), p.Plain(all(otherTable)))
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case !same && events == "":
 		return nil, &Fault{"merge_sql gives other rows when the same events come in another order",
-			"take arg_max(column, (ts, _firth_offset)) in place of last(), first() or any_value(), and break ties in ORDER BY by _firth_offset or message_id"}
+			"take arg_max_null(column, (ts, _firth_offset)) in place of last(), first(), any_value() or arg_max(column, ts), and break ties in ORDER BY by _firth_offset"}
 	case !same:
 		p.Mode, p.Why = Whole, "it gives other rows when the same events come in another order: break ties by _firth_offset"
 		return p, nil
@@ -66,7 +72,7 @@ func Check(ctx context.Context, e Engine, s Spec, events string) (p *Plan, err e
 	return p, p.choose(ctx, e)
 }
 
-const dropSamples = "DROP TABLE IF EXISTS " + sampleTable + "; DROP TABLE IF EXISTS _firth_first; DROP TABLE IF EXISTS _firth_second"
+const dropSamples = "DROP TABLE IF EXISTS " + sampleTable + "; DROP TABLE IF EXISTS " + otherTable + "; DROP TABLE IF EXISTS _firth_first; DROP TABLE IF EXISTS _firth_second"
 
 // describe binds the statement to events and names the columns that it gives.
 func (s *Spec) describe(ctx context.Context, e Engine) ([]Column, error) {
@@ -143,7 +149,7 @@ func (p *Plan) choose(ctx context.Context, e Engine) error {
 		{again("_firth_second", part("_firth_part = 2")), p.Plain(part("true"))},
 		{again("_firth_second", part("false")), "SELECT * FROM _firth_second"},
 	} {
-		same, err := equal(ctx, e, pair[0], pair[1])
+		same, err := p.equal(ctx, e, pair[0], pair[1])
 		if err != nil {
 			return err
 		}
@@ -154,11 +160,19 @@ func (p *Plan) choose(ctx context.Context, e Engine) error {
 	return nil
 }
 
-// equal says whether two statements give the same rows, each as often.
-func equal(ctx context.Context, e Engine, a, b string) (bool, error) {
+// equal says whether two statements give the same rows, each as often. Floats are compared in eight digits: a sum of them depends on the
+// order in every engine, as do no other columns.
+func (p *Plan) equal(ctx context.Context, e Engine, a, b string) (bool, error) {
+	list := make([]string, len(p.Columns))
+	for i, c := range p.Columns {
+		list[i] = quote(c.Name)
+		if c.Type == "DOUBLE" || c.Type == "FLOAT" {
+			list[i] = "format('{:.7e}', " + quote(c.Name) + "::DOUBLE + 0)"
+		}
+	}
+	from := "SELECT " + strings.Join(list, ", ") + " FROM "
 	var n int64
-	diff := "SELECT count(*) FROM ((SELECT * FROM " + relation(a) + " EXCEPT ALL SELECT * FROM " + relation(b) + ") UNION ALL (SELECT * FROM " +
-		relation(b) + " EXCEPT ALL SELECT * FROM " + relation(a) + "))"
+	diff := "SELECT count(*) FROM ((" + from + relation(a) + " EXCEPT ALL " + from + relation(b) + ") UNION ALL (" + from + relation(b) + " EXCEPT ALL " + from + relation(a) + "))"
 	if err := e.One(ctx, diff, &n); err != nil {
 		if ctx.Err() != nil {
 			return false, ctx.Err()

@@ -2,7 +2,7 @@ SELECT
     'm' || i AS message_id,
     CASE WHEN i % 5 = 0 THEN 'identify' ELSE 'track' END AS "type",
     CASE WHEN i % 5 = 0 THEN 'identify' ELSE 'Event ' || (hash(i) % 4) END AS event,
-    make_timestamptz(1767225600000000 + (hash(i, 'ts') % 5184000000000)::BIGINT + i) AS ts,
+    make_timestamptz(1767225600000000 + (hash(i, 'ts') % 40)::BIGINT * 129600000000) AS ts,
     make_timestamptz(1767225600000000 + i * 61000000) AS received_at,
     make_timestamptz(1767225600000000 + i * 60900000) AS sent_at,
     make_timestamptz(1767225600000000 + i * 60800000) AS original_timestamp,
