@@ -43,7 +43,11 @@ func (p place) tryOpen(t *testing.T, readOnly bool) (*Catalog, error) {
 		Path: filepath.Join(p.dir, "catalog.db"), Server: p.server, Name: "firth", Namespace: "lake", IO: io, ReadOnly: readOnly, Snapshots: p.keep,
 	})
 	if err == nil {
-		t.Cleanup(func() { c.Close() })
+		t.Cleanup(func() {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	return c, err
 }
