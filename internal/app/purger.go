@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -84,6 +85,11 @@ func (p *purger) round(ctx context.Context) (ok bool) {
 		return false
 	}
 	ok = true
+	p.note(func() {
+		maps.DeleteFunc(p.trouble, func(id string, _ error) bool {
+			return !slices.ContainsFunc(jobs, func(j *purgeJob) bool { return j.ID == id })
+		})
+	})
 	for _, j := range jobs {
 		err := p.carryOut(ctx, j)
 		if ctx.Err() != nil {

@@ -72,11 +72,13 @@ func (p *purger) bury(ctx context.Context, j *purgeJob, show func(progress)) err
 
 // What a receipt says of what is out of reach.
 const (
-	noticeBackups = "backups that were made before hold the person until they are replaced; a restore leaves out who is suppressed"
+	noticeBackups = "backups that were made before hold the person until they are replaced"
+	noticeLeftOut = "; a restore leaves out who is suppressed"
+	noticeBack    = "; a restore brings the rows back, since nobody is suppressed"
 	noticeComing  = "calls that come later are answered with 200, pass through the journal and leave it within seconds of rest; they are counted and not stored"
 	noticeSource  = "rows that the databases of mirrors have themselves are to be removed there"
 	noticeDisk    = "blocks of removed files may be read from the disk until the file system uses them again"
-	noticeStored  = "calls that come later are stored: nobody is suppressed"
+	noticeStored  = "calls that come later are stored: nobody is suppressed; later is what the journal took behind the beginning of this purge, and what imports committed behind its search"
 	noticeLinked  = "rows of the person had anonymous ids that were not given: rows with these alone are still there; see --dry-run, and purge them with --anonymous-id"
 	noticeOthers  = "rows of others mention an id in their text and were left; --mentions removes them"
 	noticeDamaged = "the journal's folder has files that a salvage set aside (*.damaged): look whether the person is in them, and remove them"
@@ -85,11 +87,9 @@ const (
 
 // finish makes the receipt of a job: it names nobody.
 func (p *purger) finish(j *purgeJob) {
-	j.Notices = []string{noticeBackups, noticeSource, noticeDisk}
-	if j.Request.suppresses() {
-		j.Notices = append(j.Notices, noticeComing)
-	} else {
-		j.Notices = append(j.Notices, noticeStored)
+	j.Notices = []string{noticeBackups + noticeLeftOut, noticeSource, noticeDisk, noticeComing}
+	if !j.Request.suppresses() {
+		j.Notices = []string{noticeBackups + noticeBack, noticeSource, noticeDisk, noticeStored}
 	}
 	if j.Linked > 0 {
 		j.Notices = append(j.Notices, noticeLinked)

@@ -112,8 +112,9 @@ func begin(t *testing.T) (*rig.Server, *traffic) {
 
 // receipt is what the test reads of one.
 type receipt struct {
-	ID, Step string
-	Lake     struct {
+	ID, Step        string
+	Who, Suppressed []struct{ Kind, Hash string }
+	Lake            struct {
 		Tables []struct {
 			Table                         string
 			Rows, Removed, Mentions, Hits int64
@@ -122,6 +123,8 @@ type receipt struct {
 	Warehouses struct {
 		Warehouses []struct {
 			Warehouse string
+			Rows      map[string]int64
+			Present   map[string]int64
 			Erased    bool
 			Error     string
 		}
