@@ -126,7 +126,7 @@ func openLakeTables(ctx context.Context, r *remote) (*iceberg.DB, func() error, 
 		return nil, nil, errors.Join(hint(err, "the folder %s must be writable", dir.root), done())
 	}
 	db, err := iceberg.Open(ctx, iceberg.Options{
-		Name: r.name, Catalog: c, IO: files, Stages: stages, Grace: time.Duration(r.cfg.Lake.Grace), Log: r.log,
+		Name: r.name, Catalog: c, IO: files, Stages: stages, Grace: time.Duration(r.cfg.Lake.Grace), Orphans: time.Duration(r.cfg.Lake.Orphans), Log: r.log,
 		Workshop: func(ctx context.Context) (*duckdb.Workshop, error) {
 			memory := max(int64(r.cfg.Query.Memory)/workshopShare, leastWorkshop)
 			return duckdb.OpenWorkshop(ctx, duckdb.WorkshopOptions{Memory: memory, TempDir: temp, Dirs: []string{place.Dir, stages}})

@@ -41,6 +41,9 @@ type Workshop struct {
 // workshopPrefix begins the name of a workshop's folder.
 const workshopPrefix = "workshop-"
 
+// spillName is that of the engine's own folder within it.
+const spillName = "spill"
+
 // OpenWorkshop opens an empty workshop. What processes that were killed left of theirs below TempDir is removed.
 func OpenWorkshop(ctx context.Context, o WorkshopOptions) (*Workshop, error) {
 	if o.Memory <= 0 {
@@ -56,7 +59,7 @@ func OpenWorkshop(ctx context.Context, o WorkshopOptions) (*Workshop, error) {
 	settings := url.Values{
 		"memory_limit":                 {byteSize(o.Memory)},
 		"threads":                      {strconv.Itoa(o.Threads)},
-		"temp_directory":               {filepath.Join(w.dir, "spill")},
+		"temp_directory":               {filepath.Join(w.dir, spillName)},
 		"autoinstall_known_extensions": {"false"},
 		"autoload_known_extensions":    {"false"},
 		"allow_community_extensions":   {"false"},
@@ -244,6 +247,40 @@ func (w *Workshop) AppendChunk(ctx context.Context, name string, c *vector.Chunk
 		return nil, errors.Join(w.fail(ctx, err), w.db.texts.trim(arenaKeep))
 	}
 	return rejects, w.db.texts.trim(arenaKeep)
+}
+
+// Clear drops all that was made in the workshop, tables, views and schemas, and removes the files of its folder, for its next use. After an
+// error the workshop can only be closed.
+func (w *Workshop) Clear(ctx context.Context) (err error) {
+	rows, err := w.Query(ctx, `SELECT 'DROP VIEW IF EXISTS ' || quoted FROM (SELECT printf('"%s"', replace(view_name, '"', '""')) AS quoted FROM duckdb_views() WHERE NOT internal AND schema_name = 'main')
+		UNION ALL SELECT 'DROP TABLE IF EXISTS ' || quoted FROM (SELECT printf('"%s"', replace(table_name, '"', '""')) AS quoted FROM duckdb_tables() WHERE NOT internal AND schema_name = 'main')
+		UNION ALL SELECT 'DROP SCHEMA IF EXISTS ' || quoted || ' CASCADE' FROM (SELECT printf('"%s"', replace(schema_name, '"', '""')) AS quoted FROM duckdb_schemas() WHERE NOT internal AND schema_name <> 'main' AND database_name = 'memory')`)
+	if err != nil {
+		return err
+	}
+	var statements []string
+	for rows.Next() {
+		var s string
+		if err = rows.Scan(&s); err != nil {
+			break
+		}
+		statements = append(statements, s)
+	}
+	if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	if len(statements) > 0 {
+		if err := w.Exec(ctx, "BEGIN; "+strings.Join(statements, "; ")+"; COMMIT"); err != nil {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(w.dir)
+	for _, e := range entries {
+		if e.Name() != spillName {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(w.dir, e.Name())))
+		}
+	}
+	return err
 }
 
 // Close ends the engine and removes the workshop's folder.

@@ -120,6 +120,26 @@ func (t *tbl) rows() (n int64) {
 	return n
 }
 
+// foreign fails where a namespace has a table of a name whose files lie elsewhere than those of warehouses: it is somebody else's.
+func (d *DB) foreign(ctx context.Context, schema, name string) error {
+	s, err := d.space(ctx, schema)
+	if err != nil {
+		return err
+	}
+	all, err := s.catalog.Tables(ctx)
+	if err != nil || all[name] == "" {
+		return err
+	}
+	path, err := s.io.Path(all[name])
+	if err == nil && strings.HasPrefix(path, filepath.Clean(s.io.Root())+string(filepath.Separator)) {
+		return nil
+	}
+	return &warehouse.Error{
+		Op: "open", Object: schema + "." + name, Kind: warehouse.BadName, Err: errors.New("the catalog has a table of this name that is somebody else's"),
+		Hint: "give the mirror another schema or table (into), or drop that table in the catalog",
+	}
+}
+
 // errNoTable is [catalog.ErrNoTable].
 var errNoTable = catalog.ErrNoTable
 
@@ -134,14 +154,14 @@ func (d *DB) load(ctx context.Context, schema, name string) (*tbl, error) {
 		return nil, err
 	}
 	out := &tbl{schema: schema, name: name, at: name, t: t, props: t.Properties(), fields: slices.Clone(t.Schema().Fields()), lastID: t.Metadata().LastColumnID()}
-	if out.files, err = s.files(t.Metadata()); err != nil {
+	if out.files, err = d.filesIn(s, t.Metadata()); err != nil {
 		return nil, fmt.Errorf("table %s.%s: %w", schema, name, err)
 	}
 	return out, nil
 }
 
-// files lists the files of the current snapshot.
-func (s *space) files(m table.Metadata) ([]dataFile, error) {
+// filesIn lists the files of the current snapshot.
+func (d *DB) filesIn(s *space, m table.Metadata) ([]dataFile, error) {
 	current := m.CurrentSnapshot()
 	if current == nil {
 		return nil, nil
@@ -155,10 +175,11 @@ func (s *space) files(m table.Metadata) ([]dataFile, error) {
 		if mf.ManifestContent() != iceberg.ManifestContentData {
 			return nil, errors.New("it has delete files, which Firth never writes: rewrite its data files with the engine that wrote them")
 		}
-		for entry, err := range mf.Entries(s.io, true) {
-			if err != nil {
-				return nil, fmt.Errorf("read manifest: %w", err)
-			}
+		entries, err := d.entries(s, mf)
+		if err != nil {
+			return nil, fmt.Errorf("read manifest: %w", err)
+		}
+		for _, entry := range entries {
 			path, err := s.io.Path(entry.DataFile().FilePath())
 			if err != nil {
 				return nil, err

@@ -94,6 +94,13 @@ func (s *stand) wantClean() {
 	if err != nil || len(left) > 0 {
 		s.t.Errorf("left by nobody's name: %v, %v", left, err)
 	}
+	w, err := s.o.Workshop(s.t.Context()) // which sweeps what killed processes left
+	if err == nil {
+		err = errors.Join(w.Close(), s.Close())
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	entries, err := os.ReadDir(filepath.Join(s.dir, "tmp"))
 	if err != nil || len(entries) > 0 {
 		s.t.Errorf("left in the folder of workshops: %v, %v", entries, err)
@@ -142,9 +149,9 @@ func TestKillChild(t *testing.T) {
 // is left lying is swept.
 func TestKillAtEachStep(t *testing.T) {
 	dir := t.TempDir()
-	stride := 3
-	if testing.Short() {
-		stride = 7
+	stride := 7
+	if os.Getenv("FIRTH_LONG") != "" {
+		stride = 1
 	}
 	killed := 0
 	for step := 1; ; step += stride {
@@ -296,6 +303,9 @@ func TestAnotherCommitter(t *testing.T) {
 	meanwhile = nil
 	if at := s.wantWhole(); at != 3*faultBatch {
 		t.Errorf("position %d", at)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
 	}
 	s.wantClean()
 }

@@ -37,6 +37,8 @@ type Options struct {
 	Stages string
 	// Grace is how long files that nothing names any more, and snapshots that are not the last, stay for those who still read them.
 	Grace time.Duration
+	// Orphans is how long files stay that other engines left in the tables' folders and nothing names; default a day.
+	Orphans time.Duration
 
 	Rand io.Reader        // default: the system's
 	Now  func() time.Time // default: the system's
@@ -53,12 +55,16 @@ type DB struct {
 
 	mu     sync.Mutex          // held by whoever writes typed tables
 	told   map[string][]string // by schema: notices for the result of the next load
+	wide   map[string]bool     // paths of small files that the memory is too little to put together
 	listed map[string]int64    // by schema: discards that were written before the load that will tell of them
 
 	spaces  sync.Mutex // guards what follows
 	open    map[string]*space
 	writing map[string]bool // paths of files that no commit names yet
 	making  map[string]bool // names under which tables are made
+
+	shops shops
+	known known
 
 	sweeping      sync.Mutex           // held by Tend and by Forget; guards what follows
 	dead          map[string]time.Time // when files were first seen that nothing names
@@ -77,6 +83,9 @@ func Open(_ context.Context, o Options) (*DB, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Orphans == 0 {
+		o.Orphans = leastOrphans
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -89,8 +98,8 @@ func Open(_ context.Context, o Options) (*DB, error) {
 	}, nil
 }
 
-// Close ends the use of the warehouse. The catalog stays open: it is whoever's gave it.
-func (d *DB) Close() error { return nil }
+// Close ends the use of the warehouse; it may be used again all the same, and closed again. The catalog stays open: it is whoever's gave it.
+func (d *DB) Close() error { return d.shutShop() }
 
 // tries is how often an operation is begun anew because another committed to one of its tables.
 const tries = 5
@@ -104,15 +113,6 @@ func (d *DB) again(ctx context.Context, fn func() error) error {
 		}
 		d.o.Log.Info("a table was changed by another committer: beginning again", "warehouse", d.o.Name, "error", err)
 	}
-}
-
-// inWorkshop runs fn with an engine.
-func (d *DB) inWorkshop(ctx context.Context, fn func(w *duckdb.Workshop) error) error {
-	w, err := d.o.Workshop(ctx)
-	if err != nil {
-		return err
-	}
-	return errors.Join(fn(w), w.Close())
 }
 
 // fail gives an error its kind and a hint.

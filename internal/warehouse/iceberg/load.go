@@ -120,7 +120,7 @@ func (l *loading) close(ctx context.Context, err error) error {
 		}
 	}
 	if l.shop != nil {
-		out = errors.Join(out, l.shop.Close())
+		out = errors.Join(out, l.db.giveShop(ctx, l.shop, err != nil))
 	}
 	return out
 }
@@ -131,7 +131,7 @@ func (l *loading) workshop(ctx context.Context) (*duckdb.Workshop, error) {
 		return l.shop, nil
 	}
 	var err error
-	l.shop, err = l.db.o.Workshop(ctx)
+	l.shop, err = l.db.takeShop(ctx)
 	return l.shop, err
 }
 

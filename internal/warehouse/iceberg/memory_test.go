@@ -18,7 +18,7 @@ func TestWideRowsInLittleMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const rows = 24_000 // of some 4 KB that hardly pack
+	const rows = 12_000 // of some 4 KB that hardly pack
 	w, err := duckdb.OpenWorkshop(t.Context(), duckdb.WorkshopOptions{Memory: 96 << 20, TempDir: filepath.Join(s.dir, "tmp"), Dirs: []string{s.dir}})
 	if err != nil {
 		t.Fatal(err)

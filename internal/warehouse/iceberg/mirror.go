@@ -104,6 +104,9 @@ func (m *Mirrors) look(ctx context.Context, schema, name string) (*tbl, error) {
 	if err != nil || !slices.Contains(schemas, schema) {
 		return nil, err
 	}
+	if err := m.db.foreign(ctx, schema, name); err != nil {
+		return nil, err
+	}
 	t, err := m.db.load(ctx, schema, name)
 	if errors.Is(err, errNoTable) {
 		return nil, nil //nolint:nilnil // there is none

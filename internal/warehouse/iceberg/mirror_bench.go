@@ -37,7 +37,7 @@ func (m *Mirrors) atBench(ctx context.Context, op, name string, fn func(*bench) 
 	}
 	defer func() { <-m.seat }()
 	if m.bench.shop == nil {
-		shop, err := m.db.o.Workshop(ctx)
+		shop, err := m.db.takeShop(ctx)
 		if err != nil {
 			return m.fail(ctx, op, name, err)
 		}

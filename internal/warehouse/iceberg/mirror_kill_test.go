@@ -21,8 +21,8 @@ import (
 const mirrorVar = "FIRTH_TEST_ICEBERG_MIRROR"
 
 const (
-	killRows  = 3000
-	killChunk = 1000
+	killRows  = 900
+	killChunk = 300
 )
 
 func killedMirror(mode warehouse.PublishMode) (warehouse.MirrorTable, *warehouse.Publication) {
@@ -111,9 +111,9 @@ func TestMirrorChild(t *testing.T) {
 // rejects and state, and none older than was said to be published; and the next run ends as if nothing had been.
 func TestMirrorKill(t *testing.T) {
 	dir := t.TempDir()
-	rounds := 5
-	if testing.Short() {
-		rounds = 2
+	rounds := 2
+	if os.Getenv("FIRTH_LONG") != "" {
+		rounds = 20
 	}
 	said := map[warehouse.PublishMode]int{}
 	for range rounds {

@@ -35,7 +35,11 @@ func (w *publishing) evolve(ctx context.Context) ([]pair, error) {
 		}
 		out = append(out, pair{name: w.next[at].Name, from: c.Name, is: c.Type, as: w.next[at].Type})
 	}
-	return out, w.openAll(ctx)
+	files, err := w.holding(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return out, w.openFiles(ctx, files)
 }
 
 // openAll makes the whole table a relation, and a table of the rows that go.
@@ -44,7 +48,12 @@ func (w *publishing) openAll(ctx context.Context) error {
 	for i := range all {
 		all[i] = i
 	}
-	if err := w.openMain(ctx, w.mainName(), w.columnsOf(), all); err != nil {
+	return w.openFiles(ctx, all)
+}
+
+// openFiles is openAll for files of the table, by their places: no others have rows that matter.
+func (w *publishing) openFiles(ctx context.Context, files []int) error {
+	if err := w.openMain(ctx, w.mainName(), w.columnsOf(), files); err != nil {
 		return err
 	}
 	w.gone = quote(w.prefix + "gone")

@@ -79,6 +79,7 @@ func (s *Stage) Publish(ctx context.Context, p *warehouse.Publication) (*warehou
 	if err != nil {
 		return nil, s.m.fail(ctx, "publish", s.t.Name, err)
 	}
+	s.m.db.tendAfter(ctx)
 	// The rows are published in any case: what is left of the stage is known by its mark.
 	ctx = context.WithoutCancel(ctx)
 	return out, s.m.atBench(ctx, "end the stage of", s.t.Name, func(b *bench) error {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -56,7 +57,7 @@ func (d *DB) sweep(ctx context.Context) error {
 	}
 	d.dead = dead
 	for _, p := range slices.Sorted(maps.Keys(dead)) {
-		if d.o.Now().Sub(dead[p]) < d.o.Grace {
+		if grace, _ := d.grace(p); d.o.Now().Sub(dead[p]) < grace {
 			continue
 		}
 		if err := d.remove(p); err != nil {
@@ -94,7 +95,8 @@ func (d *DB) remove(path string) error {
 	return nil
 }
 
-// unnamed lists the files of a schema's folder that no snapshot of any of its tables names and that nobody is writing.
+// unnamed lists the files of a schema's folder that no snapshot of any of its tables names and that nobody is writing, as far as their names
+// are Firth's or those of orphans.
 func (d *DB) unnamed(ctx context.Context, schema string) ([]string, error) {
 	s, err := d.space(ctx, schema)
 	if err != nil {
@@ -111,7 +113,10 @@ func (d *DB) unnamed(ctx context.Context, schema string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(all, func(p string) bool { return named[p] || writing[p] }), nil
+	return slices.DeleteFunc(all, func(p string) bool {
+		_, goes := d.grace(p)
+		return !goes || named[p] || writing[p]
+	}), nil
 }
 
 // walk lists the files below a folder.
@@ -128,6 +133,9 @@ func (d *DB) walk(dir string, into *[]string) error {
 		if !e.IsDir() {
 			*into = append(*into, path)
 			continue
+		}
+		if strings.HasPrefix(e.Name(), ".") {
+			continue // such as the snapshots of some file servers
 		}
 		if err := d.walk(path, into); err != nil {
 			return err

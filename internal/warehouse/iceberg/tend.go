@@ -22,6 +22,22 @@ const tendEvery = time.Minute
 func (d *DB) Tend(ctx context.Context) error {
 	d.sweeping.Lock()
 	defer d.sweeping.Unlock()
+	return d.tend(ctx)
+}
+
+// tendAfter tends after a publication: where nothing is loaded but mirrors nobody else does. It waits for no other who tends or forgets.
+func (d *DB) tendAfter(ctx context.Context) {
+	if !d.sweeping.TryLock() {
+		return
+	}
+	defer d.sweeping.Unlock()
+	if err := d.tend(ctx); err != nil && ctx.Err() == nil {
+		d.o.Log.Warn("the tables of mirrors could not be tidied up; it is tried again", "warehouse", d.o.Name, "error", err)
+	}
+}
+
+// tend is Tend; the caller holds sweeping.
+func (d *DB) tend(ctx context.Context) error {
 	now := d.o.Now()
 	if now.Sub(d.tended) < tendEvery {
 		return nil
@@ -103,7 +119,7 @@ func (d *DB) mergeTable(ctx context.Context, schema, name string) error {
 		if err != nil {
 			return err
 		}
-		files := due(t.files)
+		files := due(slices.DeleteFunc(slices.Clone(t.files), func(f dataFile) bool { return d.wide[f.path] }))
 		if t.props[sourceKey] == "" && t.props[mirrorProperty] == "" || len(files) < 2 {
 			return nil
 		}
@@ -112,11 +128,24 @@ func (d *DB) mergeTable(ctx context.Context, schema, name string) error {
 				return nil // another committer: the next time
 			}
 			if warehouse.KindOf(err) == warehouse.NoMemory {
-				d.o.Log.Warn("too little memory to put small files together: they stay as they are; raise query.memory", "table", schema+"."+name, "error", err)
+				d.leave(t, files, err)
 				return nil
 			}
 			return err
 		}
+	}
+}
+
+// leave keeps files from being put together again while this process runs; of a table it is said once. The caller holds mu.
+func (d *DB) leave(t *tbl, files []dataFile, err error) {
+	if !slices.ContainsFunc(t.files, func(f dataFile) bool { return d.wide[f.path] }) {
+		d.o.Log.Warn("too little memory to put small files together: they stay as they are; raise query.memory", "table", t.schema+"."+t.name, "files", len(files), "error", err)
+	}
+	if d.wide == nil {
+		d.wide = map[string]bool{}
+	}
+	for _, f := range files {
+		d.wide[f.path] = true
 	}
 }
 

@@ -95,11 +95,12 @@ func TestTendLeavesAlone(t *testing.T) {
 	s.loads(3)
 	clicks := s.look("production", "clicks")
 	folder := filepath.Dir(clicks.files[0].path)
-	writing, orphan, foreign := filepath.Join(folder, "writing.parquet"), filepath.Join(folder, "orphan.parquet"), filepath.Join(s.dir, "lake", "_tables", "unknown", "x.parquet")
+	engines, note := filepath.Join(folder, "00000-0-5f9c2c3e-data.parquet"), filepath.Join(folder, "README.txt")
+	writing, orphan, foreign := filepath.Join(folder, "writing.parquet"), filepath.Join(folder, "0123456789ab-0123456789abcdef-00000.parquet"), filepath.Join(s.dir, "lake", "_tables", "unknown", "x.parquet")
 	if err := os.MkdirAll(filepath.Dir(foreign), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{writing, orphan, foreign} {
+	for _, path := range []string{writing, orphan, foreign, engines, note} {
 		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -140,6 +141,14 @@ func TestTendLeavesAlone(t *testing.T) {
 	s.tend()
 	if there(orphan) || !there(writing) || !there(foreign) {
 		t.Errorf("orphan %v, being written %v, of a folder that no schema has %v; want the orphan removed", there(orphan), there(writing), there(foreign))
+	}
+	if !there(engines) {
+		t.Error("what another engine left is removed within a day")
+	}
+	s.later(s.o.Orphans)
+	s.tend()
+	if there(engines) || !there(note) {
+		t.Errorf("what another engine left is there: %v, a person's file: %v; want the first removed", there(engines), there(note))
 	}
 	s.wantWhole()
 }
