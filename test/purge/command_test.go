@@ -86,6 +86,7 @@ func (r *receipt) notes(words string) bool {
 
 // Each flag does what it says, and the receipt tells it.
 func TestPurgeFlags(t *testing.T) {
+	t.Parallel()
 	c := &commands{rig.New(t, two), t}
 	c.Start()
 	c.send("k", call("a1", "ann", ""), call("a2", "ann", ""), call("b1", "bob", `,"properties":{"friend":"ann"}`), call("b2", "bob", `,"properties":{"import":1}`), call("c1", "cleo", ""))

@@ -29,6 +29,7 @@ mirrors:
 // A person goes from a lake on an object store and from its cache, from a warehouse whose tables lie in that lake, and from mirrors with
 // history in both warehouses.
 func TestPurgeOnAStore(t *testing.T) {
+	t.Parallel()
 	store := server.S3(t)
 	purgeEverywhere(t, store)
 }
