@@ -61,16 +61,9 @@ func (l latency) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstHistogram(desc, n, sum, buckets)
 }
 
-// metrics are the numbers of the collecting half.
-func (p *parent) metrics() http.Handler {
-	m := p.collect.Metrics()
-	seconds := func(name, help string, read func() float64) *gauge {
-		return &gauge{name: name, help: help, read: one(read)}
-	}
-	count := func(name, help string, read func() float64) *gauge {
-		return &gauge{name: name, help: help, counter: true, read: one(read)}
-	}
-	own := []prometheus.Collector{
+// doorMetrics count what came through the door, by what became of it.
+func doorMetrics(m *collect.Metrics) []prometheus.Collector {
+	return []prometheus.Collector{
 		&gauge{name: "firth_requests_total", help: "Answered requests by outcome.", counter: true, labels: []string{"outcome"}, read: func(set func(float64, ...string)) {
 			for outcome, n := range m.Requests() {
 				set(float64(n), outcome)
@@ -86,6 +79,19 @@ func (p *parent) metrics() http.Handler {
 			set(float64(kept), "yes")
 			set(float64(missed), "no")
 		}},
+	}
+}
+
+// metrics are the numbers of the collecting half.
+func (p *parent) metrics() http.Handler {
+	m := p.collect.Metrics()
+	seconds := func(name, help string, read func() float64) *gauge {
+		return &gauge{name: name, help: help, read: one(read)}
+	}
+	count := func(name, help string, read func() float64) *gauge {
+		return &gauge{name: name, help: help, counter: true, read: one(read)}
+	}
+	own := append(doorMetrics(m), []prometheus.Collector{
 		count("firth_surplus_events_total", "Items of batches beyond limits.batch; they are dead letters.", func() float64 { return float64(m.Surplus()) }),
 		latency{m},
 		count("firth_body_bytes_total", "Bytes of journaled bodies, decompressed.", func() float64 { return float64(m.Bytes()) }),
@@ -120,6 +126,6 @@ func (p *parent) metrics() http.Handler {
 			}
 			return float64(p.child.restarts.Load())
 		})},
-	}
+	}...)
 	return metricsHandler(slices.Concat(own, p.lagMetrics(), p.warehouseMetrics(), p.mirrorMetrics(), p.mergeMetrics(), p.tendMetrics(), p.storeMetrics()))
 }
