@@ -126,14 +126,31 @@ func (e *trino) ask(t *testing.T, statement string) ([][]string, error) {
 type page struct {
 	Next  string `json:"nextUri"`
 	Data  [][]any
-	Error *struct{ Message, ErrorName string }
+	Error *struct {
+		Message, ErrorName string
+		FailureInfo        *failure
+	}
+}
+
+// failure is an exception of Trino's.
+type failure struct {
+	Message string
+	Cause   *failure
+}
+
+// because is what a failure and its causes say.
+func (f *failure) because() (text string) {
+	for ; f != nil; f = f.Cause {
+		text += ": " + f.Message
+	}
+	return text
 }
 
 func (e *trino) query(ctx context.Context, statement string) (rows [][]string, err error) {
 	p, err := e.page(ctx, http.MethodPost, e.url+"/v1/statement", statement)
 	for ; err == nil; p, err = e.page(ctx, http.MethodGet, p.Next, "") {
 		if p.Error != nil {
-			return nil, fmt.Errorf("%s: %s", p.Error.ErrorName, p.Error.Message)
+			return nil, fmt.Errorf("%s%s", p.Error.ErrorName, p.Error.FailureInfo.because())
 		}
 		for _, row := range p.Data {
 			var texts []string
