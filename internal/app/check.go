@@ -135,6 +135,7 @@ func check(ctx context.Context, o *CheckOptions) []Finding {
 		out = append(out, Finding{What: "sources", Found: "none: nobody can send events", Hint: "add sources: { production: { write_key: choose-a-key } }"})
 	}
 	out = append(out, checkFolder(ctx, cfg)...)
+	out = append(out, checkDerived(ctx, cfg)...)
 	out = append(out, checkRemotes(ctx, cfg, o.kinds, checkPatience)...)
 	return append(out, checkMirrors(ctx, cfg, o.mirrors.sources, checkPatience)...)
 }

@@ -27,6 +27,20 @@ type Lakes interface {
 	Probe(table string) string
 }
 
+// Deriver is what [Lakes] are besides whose tables may be made of others. An *Error of it goes to the asker as it is.
+type Deriver interface {
+	// Derived says how a table is made of files; nil: it is not made of another.
+	Derived(ctx context.Context, table string) (*Derivation, error)
+}
+
+// Derivation is how the rows of a table come of files of another.
+type Derivation struct {
+	Files []LakeFile // all of which are needed, whatever the statement asks for
+	// Select is a query of the table's rows, Probe one of some rows of which the engine knows nothing but their columns.
+	Select func(names []string) string
+	Probe  string
+}
+
 // DeadLetters is how [Lakes] call the table behind firth.dead_letters.
 const DeadLetters = "firth_dead_letters"
 
@@ -69,6 +83,7 @@ type lakeRef struct {
 	shown  bool // its columns are asked for, its rows are not
 	relate string
 	files  []LakeFile
+	made   *Derivation // where the table is made of another
 }
 
 // lakeRun carries a statement to the relations that it reads.
@@ -161,8 +176,14 @@ func (r *lakeRun) resolve(ctx context.Context) error {
 		} else if clause, ok := ref.node["at_clause"].(map[string]any); ok {
 			err = r.asOf(ctx, ref, clause)
 		}
+		if err == nil {
+			err = r.derived(ctx, ref)
+		}
 		if err != nil {
 			return err
+		}
+		if ref.made != nil {
+			continue
 		}
 		key := ref.table
 		if ref.at != nil {
@@ -180,6 +201,25 @@ func (r *lakeRun) resolve(ctx context.Context) error {
 			ref.files = received(files, ref.from, ref.to)
 		}
 	}
+	return nil
+}
+
+// derived finds out how a table is made of another, if it is.
+func (r *lakeRun) derived(ctx context.Context, ref *lakeRef) error {
+	d, ok := r.e.lakes.(Deriver)
+	if !ok {
+		return nil
+	}
+	made, err := d.Derived(ctx, ref.table)
+	switch {
+	case err != nil || made == nil:
+		return err
+	case ref.at != nil:
+		return fail(CodeFailed, "ask its source AT the time, with the statement of the table: lake.derived."+ref.table+".merge_sql", "lake.%s has no history: it is made of another table", ref.table)
+	case ref.call != "":
+		return fail(CodeFailed, "call "+ref.call+" with its source", "lake.%s has no files of events: it is made of another table", ref.table)
+	}
+	ref.made, ref.files = made, made.Files
 	return nil
 }
 
@@ -228,6 +268,9 @@ func (r *lakeRun) relations(ctx context.Context, done func(func() error)) ([]str
 }
 
 func (r *lakeRun) relation(ref *lakeRef, names []string) string {
+	if ref.made != nil {
+		return ref.made.Select(names)
+	}
 	switch ref.call {
 	case callFiles:
 		return filesSelect(ref.files)

@@ -20,8 +20,13 @@ import (
 // prune leaves out the files that the statement cannot need.
 func (r *lakeRun) prune(ctx context.Context, statement string) error {
 	for _, ref := range r.refs {
-		probe := r.e.lakes.Probe(ref.table)
-		kind := "CREATE TEMP TABLE "
+		kind, probe := "CREATE TEMP TABLE ", ""
+		switch {
+		case ref.made != nil:
+			kind, probe = "CREATE TEMP VIEW ", ref.made.Probe
+		default:
+			probe = r.e.lakes.Probe(ref.table)
+		}
 		if ref.call == callFiles {
 			kind, probe = "CREATE TEMP VIEW ", filesSelect(ref.files) // which is all that it will be
 		}
@@ -39,7 +44,7 @@ func (r *lakeRun) prune(ctx context.Context, statement string) error {
 	for _, ref := range r.refs {
 		conditions, ok := scans[scanName(ref.relate)]
 		switch {
-		case ref.call == callFiles:
+		case ref.call == callFiles, ref.made != nil:
 		case nothing:
 			ref.files = nil
 		case ok:
@@ -48,7 +53,7 @@ func (r *lakeRun) prune(ctx context.Context, statement string) error {
 			})
 		}
 		kind := "DROP TABLE temp."
-		if ref.call == callFiles {
+		if ref.call == callFiles || ref.made != nil {
 			kind = "DROP VIEW temp."
 		}
 		if _, err := r.conn.ExecContext(ctx, kind+quoted(ref.relate)); err != nil {
