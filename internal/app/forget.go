@@ -280,6 +280,14 @@ func runnerOf(m *member) (forgetRunner, error) {
 	return nil, errors.New("this build cannot forget people in it")
 }
 
+// derived are the derived tables of an open warehouse, or why there is none.
+func (a *answer) derived(failed error) (*derivedTables, error) {
+	if failed != nil {
+		return nil, failed
+	}
+	return a.tables, nil
+}
+
 // here carries an order out while no server runs. The folder is locked by the caller.
 func (p forgetPlace) here(ctx context.Context, req forgetOrder, show func(progress)) (report *forgetReport, err error) {
 	if p.kinds == nil {
@@ -316,12 +324,7 @@ func (p forgetPlace) here(ctx context.Context, req forgetOrder, show func(progre
 	defer func() { err = errors.Join(err, targets.close()) }()
 	f := &fleet{cfg: p.cfg, dir: p.dir, log: p.log, kinds: p.kinds, now: time.Now}
 	o := &oblivion{cfg: p.cfg, req: req, sources: forgetSources(p.cfg, req.Sources, found), show: show, now: time.Now, target: targets.get}
-	o.tables = func(context.Context) (*derivedTables, error) {
-		if failed != nil {
-			return nil, failed
-		}
-		return a.tables, nil
-	}
+	o.tables = func(context.Context) (*derivedTables, error) { return a.derived(failed) }
 	o.told = func(ids []string) error { return forgetAlerts(newAlerter(p.cfg, p.dir, p.log), ids) }
 	o.runner = func(_ context.Context, name string) (forgetRunner, error) {
 		if name == config.Local {

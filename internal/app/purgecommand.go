@@ -42,7 +42,7 @@ func (o *PurgeOptions) check() error {
 			ways++
 		}
 	}
-	wrong := ""
+	var wrong string
 	switch {
 	case ways == 0:
 		wrong = "it is not said who is to be purged"

@@ -24,7 +24,7 @@ func (o *Options) snapshots() int {
 	return keepSnapshots
 }
 
-// ErrNoSnapshot: a table has no snapshot of that id, or none that is as old as that. It is a *NoSnapshot.
+// ErrNoSnapshot says that a table has no snapshot of that id, or none that is as old as that. It is a *NoSnapshot.
 var ErrNoSnapshot = errors.New("no such snapshot")
 
 // NoSnapshot says which snapshots there are in the place of the one that was asked for.

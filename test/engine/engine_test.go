@@ -333,7 +333,7 @@ func checkPlan(t *testing.T, f found) {
 func digest(rows [][]string) string {
 	sha := sha256.New()
 	for _, row := range rows {
-		io.WriteString(sha, row[0])
+		sha.Write([]byte(row[0]))
 	}
 	return hex.EncodeToString(sha.Sum(nil))
 }

@@ -3,6 +3,7 @@ package purge
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -87,7 +88,7 @@ func columns(content []byte) ([]byte, error) {
 			pages := chunk.Pages()
 			for {
 				page, err := pages.ReadPage()
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					break
 				}
 				if err != nil {
@@ -100,7 +101,7 @@ func columns(content []byte) ([]byte, error) {
 				}
 				values := make([]parquet.Value, page.NumValues())
 				n, err := page.Values().ReadValues(values)
-				if err != nil && err != io.EOF {
+				if err != nil && !errors.Is(err, io.EOF) {
 					return nil, err
 				}
 				for _, v := range values[:n] {

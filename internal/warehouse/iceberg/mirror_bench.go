@@ -167,7 +167,7 @@ func readNote(d stageDir) (*note, error) {
 		return nil, fmt.Errorf("read what is staged: %w", err)
 	}
 	n := &note{}
-	if json.Unmarshal(text, n) != nil || len(n.Shapes) == 0 {
+	if known := json.Unmarshal(text, n) == nil; !known || len(n.Shapes) == 0 {
 		return nil, nil //nolint:nilnil // of another version: it begins anew
 	}
 	for i := range n.Parts {
