@@ -8,10 +8,11 @@ import (
 
 func journalCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "journal",
-		Short: "Mend a damaged journal: what was accepted and is not yet in the lake",
-		Args:  args(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "journal",
+		Short:   "Mend a damaged journal: what was accepted and is not yet in the lake",
+		Example: "  firth journal salvage --dry-run",
+		Args:    args(cobra.NoArgs),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(journalSalvageCommand())
 	return cmd

@@ -27,6 +27,6 @@ present snapshot; with --catalog it attaches the server's catalog instead, and r
 
 // spanFlags are the flags for a span of times of receipt.
 func spanFlags(cmd *cobra.Command, o *app.LakeOptions) {
-	cmd.Flags().StringVar(&o.From, "from", "", "only what may hold events received at this time or later: 2006-01-02 or 2006-01-02T15:04:05Z")
+	cmd.Flags().StringVar(&o.From, "from", "", "only what may hold events received at this time or later: 2026-01-31, 2026-01-31T15:04:05Z, or how long ago: 24h, 7d")
 	cmd.Flags().StringVar(&o.To, "to", "", "only what may hold events received before this time")
 }

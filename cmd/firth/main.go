@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
@@ -24,7 +26,7 @@ func main() {
 	redis.SetLogger(silent{})    // what goes wrong with a connection is in the error of who wanted it
 	err := root().ExecuteContext(ctx)
 	stop()
-	os.Exit(report(err))
+	os.Exit(report(err, os.Stderr))
 }
 
 // silent drops what a driver would print by itself.
@@ -33,14 +35,13 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 // report prints an error for a person and returns the exit code: 0 done, 1 failed, 2 wrong usage.
-func report(err error) int {
+func report(err error, w io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "firth: "+err.Error())
-	var hint interface{ Hint() string }
-	if errors.As(err, &hint) && hint.Hint() != "" {
-		fmt.Fprintln(os.Stderr, "  → "+hint.Hint())
+	fmt.Fprintln(w, "firth: "+err.Error())
+	if hint := app.Hint(err); hint != "" {
+		fmt.Fprintln(w, "  → "+hint)
 	}
 	var usage *usageError
 	if errors.As(err, &usage) || app.IsUsage(err) {
@@ -49,12 +50,18 @@ func report(err error) int {
 	return 1
 }
 
-// usageError is a command line that cannot be understood.
-type usageError struct{ err error }
+// usageError is a command line that cannot be understood; use is how the command is written, where it is known which one was meant.
+type usageError struct {
+	err error
+	use string
+}
 
 func (u *usageError) Error() string { return u.err.Error() }
 func (u *usageError) Unwrap() error { return u.err }
 func (u *usageError) Hint() string {
+	if u.use != "" {
+		return "write " + u.use
+	}
 	return "firth --help lists the commands, firth COMMAND --help explains one"
 }
 
@@ -71,13 +78,13 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &usageError{fmt.Errorf("there is no command %q", args[0])}
+				return &usageError{err: fmt.Errorf("there is no command %q", args[0])}
 			}
 			return cmd.Help()
 		},
 		Args: cobra.ArbitraryArgs,
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.AddCommand(demoCommand(), serveCommand(), queryCommand(), checkCommand(), benchCommand(), loadCommand(), syncCommand(), inferCommand(), lakeCommand(), importCommand(), journalCommand(), versionCommand())
 	return cmd
@@ -86,9 +93,17 @@ func root() *cobra.Command {
 // args wraps an argument check so that its failure counts as wrong usage.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, a []string) error {
-		if err := check(cmd, a); err != nil {
-			return &usageError{fmt.Errorf("%s: %w", cmd.CommandPath(), err)}
+		err := check(cmd, a)
+		switch {
+		case err == nil:
+			return nil
+		case cmd.HasSubCommands() && len(a) > 0:
+			return &usageError{err: fmt.Errorf("there is no command %q", cmd.CommandPath()+" "+a[0])}
+		case len(a) == 0:
+			err = errors.New("something is missing")
+		default:
+			err = fmt.Errorf("%q is too much, or stands in the wrong place", a[len(a)-1])
 		}
-		return nil
+		return &usageError{err: fmt.Errorf("%s: %w", strings.TrimPrefix(cmd.CommandPath(), "firth "), err), use: cmd.UseLine()}
 	}
 }

@@ -38,6 +38,9 @@ func IsUsage(err error) bool {
 	return errors.As(err, &h) && h.usage
 }
 
+// Hint is what to do about an error, or "".
+func Hint(err error) string { return hintOf(err) }
+
 const defaultConfig = "firth.yaml"
 
 // folders are the paths within a data folder.

@@ -33,6 +33,10 @@ func tables(ctx context.Context, cfg *config.Config, dir folders) Finding {
 		return f
 	}
 	f.OK = true
+	if sum.tables == 0 && sum.files == 0 {
+		f.Found = "none yet: the tables are made with the first start that reaches the lake"
+		return f
+	}
 	f.Found = fmt.Sprintf("%s rows of %d tables in %s files, %s (%s below lake.merge.small.bytes)",
 		countText(sum.rows), sum.tables, countText(sum.files), sizeText(sum.bytes), countText(sum.small))
 	if sum.most > manyUnmerged {
@@ -59,7 +63,10 @@ func sumTables(ctx context.Context, cfg *config.Config, dir folders) (sum tableS
 		return sum, err
 	}
 	sum.tables = len(names)
-	for _, name := range append(names, lake.DeadLetters) {
+	if names, err = withDeadLetters(ctx, reader, names); err != nil {
+		return sum, err
+	}
+	for _, name := range names {
 		snap, err := reader.Snapshot(ctx, name)
 		if err != nil {
 			return sum, err

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,6 +19,7 @@ import (
 	"firth/internal/lake"
 	"firth/internal/lake/catalog"
 	"firth/internal/lake/rest"
+	"firth/internal/object"
 	"firth/internal/query"
 )
 
@@ -154,10 +154,13 @@ func storeOf(cfg *config.Config) (rest.Store, error) {
 	if u.Scheme != "s3" {
 		return rest.Store{}, nil
 	}
-	q, keys := u.Query(), cfg.Lake.Readers
+	a, err := object.Parse(cfg.Lake.URL)
+	if err != nil {
+		return rest.Store{}, fmt.Errorf("lake.url: %w", err)
+	}
+	keys := cfg.Lake.Readers
 	return rest.Store{
-		Endpoint: q.Get("endpoint"), PathStyle: q.Get("path_style") == "true",
-		Region:    cmp.Or(q.Get("region"), os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
+		Endpoint: u.Query().Get("endpoint"), PathStyle: a.PathStyle(), Region: a.Region,
 		AccessKey: string(keys.AccessKey), SecretKey: string(keys.SecretKey), SessionToken: string(keys.SessionToken),
 	}, nil
 }

@@ -252,12 +252,12 @@ func importShow(source string, dry bool, show func(progress)) func(lake.ImportPr
 func archiveHint(err error) error {
 	var o *object.Error
 	switch {
+	case errors.As(err, &o) && o.Kind == object.Denied:
+		return hint(err, "%s; where a server runs, it is the server that reads the archive, with its credentials", o.Hint)
+	case errors.As(err, &o) && o.Kind == object.NoBucket:
+		return hint(err, "correct the name of the bucket, or the endpoint")
 	case err == nil || hintOf(err) != "":
 		return err
-	case errors.As(err, &o) && o.Kind == object.Denied:
-		return hint(err, "%s; where a server runs, it is the server that reads the archive", o.Hint)
-	case errors.As(err, &o) && o.Hint != "":
-		return hint(err, "%s", o.Hint)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, archive.ErrNothing):
 		return hint(err, "name the folder that holds the files: for Segment the one below segment-logs/, for RudderStack the one below rudder-logs/")
 	case errors.Is(err, fs.ErrPermission):

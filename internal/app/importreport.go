@@ -61,7 +61,11 @@ func importText(b *strings.Builder, place string, s *lake.ImportReport) {
 	}
 	line("added", s.Added, added)
 	line("there already", s.Skipped, "")
-	line("refused", s.Refused, " lines, now dead letters")
+	letters := " lines, now dead letters"
+	if s.DryRun {
+		letters = " lines, which would become dead letters"
+	}
+	line("refused", s.Refused, letters)
 	line("outside", s.Outside, " received outside the span")
 	line("too old", s.Outdated, " of days that lake.keep drops")
 	line("suppressed", s.Suppressed, " of people who are to be forgotten")

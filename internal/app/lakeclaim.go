@@ -40,7 +40,7 @@ func openPlaceToWrite(ctx context.Context, cfg *config.Config, dir folders, log 
 	case err == nil:
 		p.abandon(limited, log)
 	case transient(err) && ctx.Err() == nil:
-		log.Warn("the object store of the lake does not answer; events are taken in all the same", "error", err, "hint", hintOf(err))
+		log.Warn("the object store of the lake does not answer; the start goes on with what the cache has", "error", err, "hint", hintOf(err))
 	default:
 		return nil, errors.Join(fmt.Errorf("open lake: %w", err), p.close())
 	}

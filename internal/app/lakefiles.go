@@ -101,7 +101,9 @@ func (o *LakeOptions) tables(ctx context.Context, reader *lake.Reader) ([]string
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
-	names = append(names, lake.DeadLetters)
+	if names, err = withDeadLetters(ctx, reader, names); err != nil {
+		return nil, err
+	}
 	if o.Source == "" {
 		return names, nil
 	}
@@ -109,6 +111,17 @@ func (o *LakeOptions) tables(ctx context.Context, reader *lake.Reader) ([]string
 		return nil, &hinted{usage: true, err: fmt.Errorf("the lake has no table %s", o.Source), hint: "its tables are " + strings.Join(names, ", ")}
 	}
 	return []string{o.Source}, nil
+}
+
+// withDeadLetters adds the table of dead letters, which a lake lacks whose first start did not reach its store.
+func withDeadLetters(ctx context.Context, reader *lake.Reader, names []string) ([]string, error) {
+	switch _, err := reader.Snapshot(ctx, lake.DeadLetters); {
+	case errors.Is(err, lake.ErrNoTable):
+		return names, nil
+	case err != nil:
+		return nil, fmt.Errorf("list files of %s: %w", lake.DeadLetters, err)
+	}
+	return append(names, lake.DeadLetters), nil
 }
 
 func (o *LakeOptions) listFiles(ctx context.Context, reader *lake.Reader, when span) (*lakeListing, error) {
@@ -131,6 +144,9 @@ func (o *LakeOptions) listFiles(ctx context.Context, reader *lake.Reader, when s
 			}
 			row := lakeFile{Table: name, Day: day, Rows: f.Rows, Bytes: f.Bytes, FirstEvent: f.MinEvent, LastEvent: f.MaxEvent,
 				ReceivedMin: time.UnixMicro(f.MinReceived).UTC(), ReceivedMax: time.UnixMicro(f.MaxReceived).UTC(), Path: f.Path, URL: reader.Location(f)}
+			if strings.HasPrefix(row.URL, "s3://") {
+				row.Path = row.URL // the cache may have it, or not
+			}
 			if !utf8.ValidString(row.LastEvent) { // no bound is known
 				row.LastEvent = ""
 			}

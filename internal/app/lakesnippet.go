@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,12 @@ func LakeSnippet(ctx context.Context, o LakeOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := checkCatalogURL(o.CatalogURL); err != nil {
+		return err
+	}
+	if o.Language != "" && o.Language != "sql" && o.Language != "python" {
+		return &hinted{usage: true, err: fmt.Errorf("no snippet in %q", o.Language), hint: "write --in sql or --in python"}
+	}
 	reader, err := o.openReader(ctx)
 	if err != nil {
 		return err
@@ -75,12 +82,22 @@ func LakeSnippet(ctx context.Context, o LakeOptions) error {
 		_, err = io.WriteString(o.Stdout, out.SQL)
 	case o.Language == "python":
 		_, err = io.WriteString(o.Stdout, out.Python)
-	case o.Language == "":
-		_, err = fmt.Fprintf(o.Stdout, "%s\n%s\n%s", out.SQL, "-- The same in Python:", "\n"+out.Python)
 	default:
-		err = &hinted{usage: true, err: fmt.Errorf("no snippet in %q", o.Language), hint: "write --in sql or --in python"}
+		_, err = fmt.Fprintf(o.Stdout, "%s\n%s\n%s", out.SQL, "-- The same in Python:", "\n"+out.Python)
 	}
 	return err
+}
+
+// checkCatalogURL says what is wrong with --catalog. What engines take is the address without anything behind it.
+func checkCatalogURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") == "" {
+		return &hinted{usage: true, err: errors.New("--catalog is no address of a catalog"), hint: "write the server's URL and /iceberg: http://127.0.0.1:8080/iceberg, without name or password"}
+	}
+	return nil
 }
 
 // only is the one table that a command is about.
@@ -98,6 +115,9 @@ func (o *LakeOptions) only(ctx context.Context, reader *lake.Reader) (string, er
 	}
 	if len(names) == 1 {
 		return names[0], nil
+	}
+	if len(names) == 0 {
+		return "", hint(errors.New("the lake has no table of events yet"), "start the server (firth serve), which makes them")
 	}
 	return "", &hinted{usage: true, err: errors.New("--source is missing"), hint: "name one of " + strings.Join(names, ", ")}
 }
@@ -171,7 +191,10 @@ func storeSnippet(address string) (*snippetStore, error) {
 	}
 	options := ", REGION " + sqlText(a.Region)
 	if a.Endpoint != "s3.amazonaws.com" {
-		options += ", ENDPOINT " + sqlText(a.Endpoint) + ", URL_STYLE 'path', USE_SSL " + strconv.FormatBool(a.Secure)
+		options += ", ENDPOINT " + sqlText(a.Endpoint) + ", USE_SSL " + strconv.FormatBool(a.Secure)
+	}
+	if a.PathStyle() {
+		options += ", URL_STYLE 'path'"
 	}
 	scope := sqlText(a.Location())
 	return &snippetStore{Options: options, Scope: scope, Python: strconv.QuoteToASCII(options + ", SCOPE " + scope + ")")}, nil

@@ -30,7 +30,10 @@ func (o *LakeOptions) span() (span, error) {
 		}
 		at, ok := parseTime(p.text)
 		if !ok {
-			return out, &hinted{usage: true, err: fmt.Errorf("%s: %q is no time", p.flag, p.text), hint: "write 2006-01-02, or 2006-01-02T15:04:05Z; without a zone it is UTC"}
+			var err error
+			if at, err = parseMoment(p.text, o.now()); err != nil {
+				return out, &hinted{usage: true, err: fmt.Errorf("%s: %q is no time", p.flag, p.text), hint: momentHint + "; without a zone it is UTC"}
+			}
 		}
 		*p.into = at.UnixMicro()
 	}

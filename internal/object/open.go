@@ -15,6 +15,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
 
 // Address is what a URL of a store says.
@@ -29,6 +30,19 @@ type Address struct {
 
 // Location is the address without parameters: s3://bucket/prefix.
 func (a *Address) Location() string { return strings.TrimSuffix("s3://"+a.Bucket+"/"+a.Prefix, "/") }
+
+// PathStyle reports whether objects are addressed as https://endpoint/bucket/key: as the URL says, else everywhere but at the stores whose
+// host names are known to take the bucket, Amazon's above all. The client goes by the same rule.
+func (a *Address) PathStyle() bool {
+	if a.Lookup != minio.BucketLookupAuto {
+		return a.Lookup == minio.BucketLookupPath
+	}
+	scheme := "http"
+	if a.Secure {
+		scheme = "https"
+	}
+	return !s3utils.IsVirtualHostSupported(url.URL{Scheme: scheme, Host: a.Endpoint}, a.Bucket)
+}
 
 // Parse reads a URL like s3://bucket/prefix?endpoint=http://127.0.0.1:9000&region=us-east-1&path_style=true&timeout=30s. Without an
 // endpoint it is Amazon's, without a region that of AWS_REGION, AWS_DEFAULT_REGION or us-east-1.

@@ -1,4 +1,5 @@
-# All tables, as they are whenever they are read, by the catalog of the server. The token is that of a user: users.NAME.token.
+# All tables, as they are whenever they are read, by the catalog of the server. FIRTH_TOKEN is the token of a user: users.NAME.token; any will
+# do without users.
 # pip install duckdb pandas
 import os
 
@@ -15,10 +16,12 @@ def text(value):
 {{if .Store}}
 # Keys of your own, unless lake.readers has some that the server hands out.
 if "AWS_ACCESS_KEY_ID" in os.environ:
+    session = os.environ.get("AWS_SESSION_TOKEN", "")
     con.execute(
         "CREATE OR REPLACE SECRET firth_lake (TYPE s3"
         + ", KEY_ID " + text(os.environ["AWS_ACCESS_KEY_ID"])
         + ", SECRET " + text(os.environ["AWS_SECRET_ACCESS_KEY"])
+        + (", SESSION_TOKEN " + text(session) if session else "")
         + {{.Store.Python}}
     )
 {{- end}}

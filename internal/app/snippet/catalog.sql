@@ -1,4 +1,4 @@
--- All tables, as they are whenever they are read, by the catalog of the server. The token is that of a user: users.NAME.token.
+-- All tables, as they are whenever they are read, by the catalog of the server. The token is that of a user: users.NAME.token; any will do without users.
 INSTALL iceberg;
 LOAD iceberg;
 {{- if .Store}}

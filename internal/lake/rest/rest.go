@@ -194,6 +194,8 @@ func (h *Handler) read(w http.ResponseWriter, r *request, serve func(http.Respon
 // other answers what is not read: a write, or a path that means nothing.
 func (h *Handler) other(r *request) error {
 	switch {
+	case readOnly(r.Method) && strings.TrimSuffix(r.URL.Path, "/") == Root:
+		return fault(http.StatusNotFound, "NoSuchPathException", "this is the address that engines take; they add /v1/config and so on by themselves")
 	case readOnly(r.Method):
 		return fault(http.StatusNotFound, "NoSuchPathException", "there is no %s: the catalog is at %s, and the client adds /v1/config and so on by itself", r.URL.Path, Root)
 	case r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodDelete || r.Method == http.MethodPatch:
