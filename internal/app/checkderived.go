@@ -84,7 +84,7 @@ func tryOne(ctx context.Context, shop *duckdb.Workshop, place *lakePlace, reader
 	if err != nil {
 		return nil, err
 	}
-	if whole != "" && plan.Mode == derive.Incremental {
+	if whole != "" {
 		plan.Mode, plan.Why = derive.Whole, whole
 	}
 	if reader == nil {

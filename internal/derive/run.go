@@ -147,7 +147,7 @@ func (k *Keeper) know(ctx context.Context, it *item, snap *lake.Snapshot) error 
 		if plan, err = k.check(ctx, it, snap); err != nil {
 			return err
 		}
-		if whole != "" && plan.Mode == Incremental {
+		if whole != "" {
 			plan.Mode, plan.Why = Whole, whole
 		}
 	}
