@@ -124,3 +124,29 @@ func TestCheckHints(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstStartWithoutAStore: a first start that finds no store says why it ends and what to do, and what is asked of the lake then is no error.
+func TestFirstStartWithoutAStore(t *testing.T) {
+	st := newStand(t)
+	st.real.Stop()
+	from := len(st.s.Log(0))
+	st.s.Launch()
+	if code, ended := st.s.Wait(patience); !ended || code != 1 {
+		t.Errorf("ended %v, exit code %d", ended, code)
+	}
+	if log := st.s.Log(from); !strings.Contains(log, "firth: open lake: ") || !strings.Contains(log, "→ see whether 127.0.0.1:") {
+		t.Errorf("it says: %s", log)
+	}
+	for _, words := range [][]string{{"lake", "files"}, {"lake", "snapshots"}} {
+		if out := st.run(words...); strings.Contains(out, "firth_dead_letters") {
+			t.Errorf("%v: %s", words, out)
+		}
+	}
+	if out, err := st.s.Run("check"); err == nil || !strings.Contains(out, "none yet") || strings.Contains(out, "restore") {
+		t.Errorf("check: %v\n%s", err, out)
+	}
+	st.real.Start()
+	st.s.Start()
+	st.load.Send(5)
+	st.load.Settle(patience)
+}
