@@ -186,10 +186,12 @@ func (c *control) carryOut(w http.ResponseWriter, r *http.Request, name string, 
 
 // job is what a job is called in words.
 func (c *control) job(name string) string {
-	switch c.path {
-	case loadPath:
+	switch {
+	case name == forgetJob:
+		return name
+	case c.path == loadPath:
 		return "load of " + name
-	case syncPath:
+	case c.path == syncPath:
 		return "run of the mirror " + name
 	}
 	return name

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"firth/internal/config"
@@ -20,6 +21,9 @@ import (
 
 // forgetPath is where the answering half takes orders to forget people, on its socket. Nothing that comes through the front door gets here.
 const forgetPath = "/internal/forget"
+
+// forgetJob is what such an order is called in the log.
+const forgetJob = "purge of the warehouses"
 
 // forgetPlace is where people are to be forgotten.
 type forgetPlace struct {
@@ -145,7 +149,7 @@ func (o *oblivion) warehouse(ctx context.Context, w *forgottenWarehouse) {
 	if err == nil && r != nil {
 		var f *warehouse.Forgotten
 		f, err = r.Forget(ctx, load.Forgetting{Sources: o.sources, UserIDs: o.req.UserIDs, AnonymousIDs: o.req.AnonymousIDs, RowIDs: o.req.RowIDs}, func(p load.Progress) {
-			o.show(progress{Stage: w.Warehouse + ": " + p.Stage + " " + p.Source, Done: p.Done, Total: p.Total, Unit: "sources"})
+			o.show(progress{Stage: strings.TrimSpace(w.Warehouse + ": " + p.Stage + " " + p.Source), Done: p.Done, Total: p.Total, Unit: "sources"})
 		})
 		if err == nil {
 			w.add(f)
@@ -207,7 +211,7 @@ func (w *worker) takeForget(ctx context.Context, c *control) http.HandlerFunc {
 			writeError(rw, http.StatusConflict, "busy", "another purge is under way in the warehouses", "it is tried again by itself")
 			return
 		}
-		c.carryOut(rw, r, "purge of the warehouses", func(ctx context.Context, o lakeOrder, show func(progress)) (any, error) {
+		c.carryOut(rw, r, forgetJob, func(ctx context.Context, o lakeOrder, show func(progress)) (any, error) {
 			defer done()
 			return job(ctx, o, show)
 		}, order)

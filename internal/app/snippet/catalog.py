@@ -1,6 +1,6 @@
 # All tables, as they are whenever they are read, by the catalog of the server. FIRTH_TOKEN is the token of a user: users.NAME.token; any will
 # do without users.
-# pip install duckdb pandas
+# pip install duckdb pandas pytz
 import os
 
 import duckdb

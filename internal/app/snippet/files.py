@@ -1,6 +1,6 @@
 # The events of {{.Source}}{{with .Span}} {{.}}{{end}}, as they were at {{.AsOf}}: {{.Files}} files, {{.Rows}} rows.
 # Merges put larger files in the place of these; after a while, print this anew.
-# pip install duckdb pandas
+# pip install duckdb pandas pytz
 {{- if .Store}}
 import os
 {{- end}}
