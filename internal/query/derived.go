@@ -30,6 +30,12 @@ func (d derivedOf) source(table string) string {
 	return table
 }
 
+// wordsOfNow are calls that are written like columns.
+var wordsOfNow = []string{ //nolint:gochecknoglobals // a constant list
+	"current_catalog", "current_date", "current_role", "current_schema", "current_time", "current_timestamp", "current_user", "localtime", "localtimestamp",
+	"session_user", "user",
+}
+
 // DerivedFiles is how a statement that makes a derived table calls what it reads.
 const DerivedFiles = "source_files"
 
@@ -97,6 +103,9 @@ func once(v any) error {
 		}
 	case map[string]any:
 		name := lower(text(v, "function_name"))
+		if names, _ := v["column_names"].([]any); len(names) == 1 && slices.Contains(wordsOfNow, column(v)) {
+			return fail(CodeForbidden, "take columns of the events, as received_at for the time; a column of this name needs another", "%s gives another answer each time", column(v))
+		}
 		children, _ := v["children"].([]any)
 		switch {
 		case slices.Contains(volatile, name):

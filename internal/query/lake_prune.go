@@ -20,12 +20,9 @@ import (
 // prune leaves out the files that the statement cannot need.
 func (r *lakeRun) prune(ctx context.Context, statement string) error {
 	for _, ref := range r.refs {
-		kind, probe := "CREATE TEMP TABLE ", ""
-		switch {
-		case ref.made != nil:
+		kind, probe := "CREATE TEMP TABLE ", r.e.lakes.Probe(ref.table)
+		if ref.made != nil {
 			kind, probe = "CREATE TEMP VIEW ", ref.made.Probe
-		default:
-			probe = r.e.lakes.Probe(ref.table)
 		}
 		if ref.call == callFiles {
 			kind, probe = "CREATE TEMP VIEW ", filesSelect(ref.files) // which is all that it will be

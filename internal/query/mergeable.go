@@ -42,6 +42,10 @@ func Mergeable(ctx context.Context, conn Parser, seed, merge string) (string, er
 	if err != nil {
 		return "", err
 	}
+	// The tree leaves out the empty set of groups.
+	if slices.ContainsFunc(tokenize(merge), func(t token) bool { return t.is("rollup", "cube", "grouping") }) {
+		return "merge_sql has several sets of groups", nil
+	}
 	if why := f.merge(node); why != "" {
 		return "merge_sql " + why, nil
 	}
@@ -158,6 +162,7 @@ func (f *form) groups(node map[string]any) string {
 	if why := f.plainSelect(node, "group_expressions", "group_sets"); why != "" {
 		return why
 	}
+	groups, _ := node["group_expressions"].([]any)
 	if sets, _ := node["group_sets"].([]any); len(sets) > 1 {
 		return "has several sets of groups"
 	}
@@ -171,7 +176,6 @@ func (f *form) groups(node map[string]any) string {
 			return why
 		}
 	}
-	groups, _ := node["group_expressions"].([]any)
 	for _, g := range groups {
 		if name := column(f.position(g)); name == "" || !slices.Contains(plain, name) {
 			return "groups by what is no column of the result under its own name: compute it in seed_sql"
@@ -222,7 +226,7 @@ func (f *form) aggregate(m map[string]any) string {
 func (f *form) keys(name string, key any) string {
 	parts, row := []any{key}, false
 	if m, _ := key.(map[string]any); lower(text(m, "function_name")) == "row" {
-		parts, row = nil, true
+		row = true
 		parts, _ = m["children"].([]any)
 	}
 	for i, p := range parts {
