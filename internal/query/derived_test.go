@@ -66,3 +66,19 @@ func TestDerivedStatements(t *testing.T) {
 	}
 	t.Errorf("FIRTH_UPDATE=1 rewrites testdata/derived.txt; got\n%s", got)
 }
+
+func TestWhoReadsTheSourceReadsWhatIsMadeOfIt(t *testing.T) {
+	made := derivedOf{"spent": "production", "other": "staging"}
+	rs := &relations{main: "warehouse", made: made}
+	ana := User{Name: "ana", Schemas: []string{"production"}}
+	for table, want := range map[string]bool{"spent": true, "production": true, "other": false, "staging": false} {
+		name := tableName{schema: "lake", table: table}
+		if got := made.mayName(ana, name) && rs.allow(ana, relation{"lake", "main", table}, name) == nil; got != want {
+			t.Errorf("lake.%s: %v, want %v", table, got, want)
+		}
+	}
+	named := User{Name: "eve", Schemas: []string{"spent"}}
+	if made.mayName(named, tableName{schema: "lake", table: "spent"}) {
+		t.Error("a schema of the table's name gives no right to it")
+	}
+}
