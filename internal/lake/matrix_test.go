@@ -79,7 +79,9 @@ var elsewhere = map[string]string{
 	"mend": "TestMendIsKilledBetweenSteps", "mended": "TestMendIsKilledBetweenSteps",
 	"purge search": purgeIsKilled, "purge write": purgeIsKilled, "purge window": purgeIsKilled, "purge sweep": purgeIsKilled,
 	"purge": purgeIsKilled, "done purge": purgeIsKilled, "purge manifests": purgeIsKilled, "done purge manifests": purgeIsKilled,
-	"suppress": "TestSuppressionIsKilled",
+	"suppress": "TestSuppressionIsKilled", "restore suppressed": "TestBackupKeepsWhoIsSuppressed",
+	"history": "TestHistoryIsKilled", "done history": "TestHistoryIsKilled",
+	"catalog rows": "TestKillAtEachStep of internal/warehouse/iceberg",
 	"import":   importIsKilled, "done import": importIsKilled, "import write": importIsKilled, "import letters": importIsKilled,
 }
 

@@ -162,6 +162,18 @@ func TestBackupKeepsWhoIsSuppressed(t *testing.T) {
 		}
 	}
 	e.journal = newMemJournal("0b0c2f1e-7a31-4c0e-9d55-0f6a2f3f7c22")
+	killed := errors.New("killed")
+	e.o.step = func(name string) error {
+		if name == "restore suppressed" {
+			return killed
+		}
+		return nil
+	}
+	err = e.live(func(l *Lake, _ *Writer) error { _, err := l.Restore(t.Context(), after, nil); return err })
+	if !errors.Is(err, killed) {
+		t.Fatalf("it was to be killed before it knew who is suppressed: %v", err)
+	}
+	e.o.step = nil
 	err = e.live(func(l *Lake, w *Writer) error {
 		if _, err := l.Restore(t.Context(), after, nil); err != nil {
 			return err
