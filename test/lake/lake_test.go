@@ -228,16 +228,16 @@ func TestWrongUsageAndNothingThere(t *testing.T) {
 		{[]string{"files", "-o", "xml"}, 2, "-o json"},
 		{[]string{"files", "--day", "yesterday"}, 2, "2006-01-02"},
 		{[]string{"merge", "--which", "medium"}, 2, "small, large or all"},
-		{[]string{"backup"}, 2, "--help"},
+		{[]string{"backup"}, 2, "firth lake backup DIR"},
 		{[]string{"restore", filepath.Join(s.Dir, "nothing")}, 1, "firth lake backup"},
-		{[]string{"purge"}, 2, "firth --help"},
+		{[]string{"purge"}, 2, "--user ID"},
 	} {
 		stdout, stderr, code := command(t, s, c.args...)
 		if code != c.code || !strings.Contains(stderr, c.says) || !strings.Contains(stderr, "→") || stdout != "" {
 			t.Errorf("firth lake %s: exit code %d, want %d\n%s%s", strings.Join(c.args, " "), code, c.code, stdout, stderr)
 		}
 	}
-	for _, name := range []string{"files", "snapshots", "verify", "merge", "expire", "backup", "restore"} {
+	for _, name := range []string{"files", "snapshots", "verify", "merge", "expire", "backup", "restore", "purge", "snippet"} {
 		stdout, _, code := command(t, s, name, "--help")
 		if code != 0 || !strings.Contains(stdout, "Examples:\n  firth lake "+name) {
 			t.Errorf("firth lake %s --help: exit code %d\n%s", name, code, stdout)
