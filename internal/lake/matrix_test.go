@@ -82,7 +82,7 @@ var elsewhere = map[string]string{
 	"suppress": "TestSuppressionIsKilled", "restore suppressed": "TestBackupKeepsWhoIsSuppressed",
 	"history": "TestHistoryIsKilled", "done history": "TestHistoryIsKilled",
 	"catalog rows": "TestKillAtEachStep of internal/warehouse/iceberg",
-	"import":   importIsKilled, "done import": importIsKilled, "import write": importIsKilled, "import letters": importIsKilled,
+	"import":       importIsKilled, "done import": importIsKilled, "import write": importIsKilled, "import letters": importIsKilled,
 }
 
 const importIsKilled = "TestImportIsKilledAtEachStep"

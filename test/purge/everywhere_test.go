@@ -48,7 +48,11 @@ func purgeEverywhere(t *testing.T, store *server.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	exec := func(statements ...string) {
 		t.Helper()
 		for _, s := range statements {

@@ -2,6 +2,7 @@ package stand
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -31,11 +32,13 @@ func (c *Company) Change(statements ...string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer db.Close()
 	for _, statement := range statements {
-		if _, err := db.ExecContext(c.t.Context(), statement); err != nil {
-			c.t.Fatal(err)
+		if err == nil {
+			_, err = db.ExecContext(c.t.Context(), statement)
 		}
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
