@@ -23,21 +23,66 @@ func (s *Store) ListFolder(ctx context.Context, folder string) iter.Seq2[Info, e
 
 func (s *Store) list(ctx context.Context, prefix string, recursive bool) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		for o := range s.client.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: recursive}) {
-			if o.Err != nil {
-				yield(Info{}, s.fail("list", prefix, o.Err))
+		l := listing{store: s, prefix: s.prefix + prefix, recursive: recursive, given: map[string]bool{}}
+		for try := 1; ; try++ {
+			more, err := l.pass(ctx, yield)
+			if !more {
 				return
 			}
-			if !yield(s.info(o, strings.TrimPrefix(o.Key, s.prefix)), nil) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err == nil {
 				return
 			}
-		}
-		if err := ctx.Err(); err != nil {
-			yield(Info{}, s.fail("list", prefix, err))
+			if err = s.fail("list", prefix, err); try == retries || ctx.Err() != nil || !passes(err) {
+				yield(Info{}, err)
+				return
+			}
+			select { // the library sends a request again, but not for an answer that broke off
+			case <-ctx.Done():
+			case <-time.After(time.Duration(try) * listPause):
+			}
 		}
 	}
+}
+
+// listPause is how long a listing that broke off waits, times the tries so far.
+const listPause = 200 * time.Millisecond
+
+// passes says whether a failure may be gone at the next try.
+func passes(err error) bool { k := KindOf(err); return k == Unreachable || k == Trouble }
+
+// listing is a listing that goes on where an answer broke off.
+type listing struct {
+	store     *Store
+	prefix    string
+	recursive bool
+	last      string          // the last key that was given, where folders are not told apart: they come in order
+	given     map[string]bool // what was given, where they are
+}
+
+// pass lists from where the last one ended. It reports whether more is wanted, and the error that ended it.
+func (l *listing) pass(ctx context.Context, yield func(Info, error) bool) (more bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := l.store
+	for o := range s.client.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: l.prefix, Recursive: l.recursive, StartAfter: l.last}) {
+		if o.Err != nil {
+			return true, o.Err
+		}
+		if l.recursive {
+			l.last = o.Key
+		} else if l.given[o.Key] {
+			continue
+		} else {
+			l.given[o.Key] = true
+		}
+		if !yield(s.info(o, strings.TrimPrefix(o.Key, s.prefix)), nil) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // AbortUploads gives up uploads in parts that were begun before a time and never ended, under the prefix of the store: what was sent of
