@@ -1,9 +1,14 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -72,6 +77,9 @@ func (f *front) serveReady(w http.ResponseWriter, r *http.Request) {
 	}{ready, components})
 }
 
+// codeUnavailable is the code of an answer that the answering half did not give.
+const codeUnavailable = "unavailable"
+
 // frontMark is the header that tells the answering half that a request came through the front door, whoever sent it.
 const frontMark = "X-Firth-Front"
 
@@ -89,8 +97,8 @@ func namesThisMachine(host string) bool {
 }
 
 // newProxy passes requests through to the answering half on its socket. While that is down the answer is 503 in words.
-func newProxy(socket string, why func() string) *httputil.ReverseProxy {
-	return &httputil.ReverseProxy{
+func newProxy(socket string, why func() string, log *slog.Logger) http.Handler {
+	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", "firth"
 			p.Out.Host = p.In.Host
@@ -98,17 +106,80 @@ func newProxy(socket string, why func() string) *httputil.ReverseProxy {
 		},
 		Transport:     socketTransport(socket),
 		FlushInterval: -1,
+		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) {
 			if forTables(r.URL.Path) {
 				refuseTables(w, http.StatusServiceUnavailable, "ServiceUnavailableException", "the catalog is not available right now: "+why())
 				return
 			}
 			w.Header().Set("Retry-After", "2")
-			writeError(w, http.StatusServiceUnavailable, "unavailable", "SQL and pages are not available right now: "+why(),
+			writeError(w, http.StatusServiceUnavailable, codeUnavailable, "SQL and pages are not available right now: "+why(),
 				"collecting goes on; see /readyz, and try again in a few seconds")
 		},
 	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if takeBody(w, r, bodyTime) {
+			proxy.ServeHTTP(w, r)
+		}
+	})
 }
+
+const (
+	// bodyMost is one byte more than any route of the answering half takes, which then says in its own words that it is too much.
+	bodyMost = 1<<20 + 1
+	// bodyTime is how long a request's body may take to arrive.
+	bodyTime = 30 * time.Second
+	// bodyDrain is how much of what is too long is read away, so that the caller is done sending and sees the answer.
+	bodyDrain = 4 << 20
+)
+
+// takeBody reads the request's body into memory, or answers why it cannot be read in time. The proxy must not read it from the connection:
+// net/http closes it when an answer begins and cuts that if the transport was not at the end yet; and its full duplex loses the
+// connection without a word, whenever a request is answered before its body was read (https://go.dev/src/net/http/server.go, where
+// finishRequest closes a body after it has ended the background read).
+func takeBody(w http.ResponseWriter, r *http.Request, within time.Duration) bool {
+	if r.Body == nil || r.Body == http.NoBody {
+		return true
+	}
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(within)) // a writer without a connection has no slow callers
+	body, err := io.ReadAll(io.LimitReader(r.Body, bodyMost))
+	if err != nil {
+		status, code := http.StatusBadRequest, "bad_request"
+		if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+			status, code = http.StatusRequestTimeout, "timeout"
+		}
+		if forTables(r.URL.Path) {
+			refuseTables(w, status, "BadRequestException", "the body did not arrive whole: "+err.Error())
+		} else {
+			writeError(w, status, code, "the body did not arrive whole: "+err.Error(), "send it again")
+		}
+		return false
+	}
+	if len(body) == bodyMost {
+		_, _ = io.CopyN(io.Discard, r.Body, bodyDrain) // the answer is the same whether or not the rest comes
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	r.ContentLength, r.TransferEncoding = int64(len(body)), nil
+	// With GetBody the transport may send it again over another connection where none of it was written.
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
+	return true
+}
+
+// serverLog takes what net/http has to say: of a handler that panicked loudly, of callers that went away or spoke nonsense at debug.
+type serverLog struct{ log *slog.Logger }
+
+func (s serverLog) Write(line []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.Contains(line, []byte("panic serving")) {
+		level = slog.LevelError
+	}
+	s.log.Log(context.Background(), level, string(bytes.TrimSpace(line)))
+	return len(line), nil
+}
+
+func (s serverLog) logger() *log.Logger { return log.New(s, "", 0) }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")

@@ -114,7 +114,7 @@ func newParent(ctx context.Context, cfg *config.Config, dir folders, log *slog.L
 	if err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	p.front = &front{page: page, tracking: p.collect, answer: newProxy(dir.socket(), p.poll.why), metrics: p.metrics(), ready: p.ready, open: len(cfg.Users) == 0}
+	p.front = &front{page: page, tracking: p.collect, answer: newProxy(dir.socket(), p.poll.why, p.log), metrics: p.metrics(), ready: p.ready, open: len(cfg.Users) == 0}
 	return p, nil
 }
 

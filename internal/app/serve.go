@@ -215,7 +215,7 @@ func (p *parent) serveHTTP(ctx context.Context, listeners []listener) error {
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,
 			MaxHeaderBytes:    32 << 10,
-			ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+			ErrorLog:          serverLog{p.log}.logger(),
 		}
 		group.Go(func() error {
 			if err := srv.Serve(l.Listener); !errors.Is(err, http.ErrServerClosed) {
