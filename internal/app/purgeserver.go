@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,14 +8,11 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"strings"
-	"time"
 
 	"firth/internal/api"
 	"firth/internal/config"
 	"firth/internal/disk"
 	"firth/internal/journal"
-	"firth/internal/lake"
 	"firth/internal/query"
 )
 
@@ -36,7 +32,7 @@ func newServerPurger(p *parent) *purger {
 		return forgetEverywhere(ctx, place, o, show)
 	}
 	client := api.NewSocketClient(p.dir.socket())
-	out.where = conditions{lake: p.lake, sources: sourceNames(p.cfg), ask: func(ctx context.Context, sql string, to io.Writer) (bool, error) {
+	out.where = conditions{lake: p.lake, sources: sourceNames(p.cfg), wait: whereWait, ask: func(ctx context.Context, sql string, to io.Writer) (bool, error) {
 		return client.Write(ctx, to, query.FormatNDJSON, query.Request{SQL: sql}, 0)
 	}}.find
 	return out
@@ -83,7 +79,7 @@ func purgeHere(ctx context.Context, cfg *config.Config, dir folders, job string,
 	p.forget = func(ctx context.Context, o forgetOrder, show func(progress)) (*forgetReport, error) {
 		return forgetEverywhere(ctx, forgetPlace{cfg: cfg, dir: dir, log: log}, o, show)
 	}
-	p.where = conditions{lake: tools.lake, sources: sourceNames(cfg), ask: func(ctx context.Context, sql string, to io.Writer) (bool, error) {
+	p.where = conditions{lake: tools.lake, sources: sourceNames(cfg), wait: whereWait, ask: func(ctx context.Context, sql string, to io.Writer) (bool, error) {
 		q := QueryOptions{Stdout: to}
 		return q.askFolder(ctx, cfg, dir, query.FormatNDJSON, query.Request{SQL: sql}, 0)
 	}}.find
@@ -125,95 +121,3 @@ func (p *purger) alone(ctx context.Context, job string, order lakeOrder, show fu
 	}
 	return json.Marshal(out)
 }
-
-// conditions find rows by SQL, by whoever answers questions.
-type conditions struct {
-	lake    *lake.Lake
-	sources []string
-	ask     func(ctx context.Context, sql string, to io.Writer) (truncated bool, err error)
-}
-
-// viewPatience is how long it may take until a question sees what was committed.
-const viewPatience = 15 * time.Second
-
-// errCondition hides what the engine says: that holds the condition, which may name somebody, and errors are logged.
-var errCondition = errors.New("--where cannot be evaluated in the tables of the lake")
-
-func (c conditions) find(ctx context.Context, source, condition string) (map[string][]string, error) {
-	sources := c.sources
-	if source != "" {
-		sources = []string{source}
-	}
-	out := map[string][]string{}
-	for _, s := range sources {
-		rows, err := c.lake.Rows(ctx, s)
-		if errors.Is(err, lake.ErrNoTable) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err := c.await(ctx, s, rows); err != nil {
-			return nil, err
-		}
-		sql := fmt.Sprintf(`SELECT DISTINCT message_id FROM lake.%s WHERE (%s)`, quoteIdent(s), condition)
-		ids, err := c.texts(ctx, sql)
-		if err != nil {
-			return nil, err
-		}
-		if len(ids) > 0 {
-			out[s] = ids
-		}
-	}
-	return out, nil
-}
-
-// await waits until questions see the rows that the table has; merges may have left out doubles meanwhile, so it does not wait for ever.
-func (c conditions) await(ctx context.Context, source string, rows int64) error {
-	for deadline := time.Now().Add(viewPatience); time.Now().Before(deadline); {
-		got, err := c.texts(ctx, fmt.Sprintf(`SELECT CAST(count(*) AS VARCHAR) AS message_id FROM lake.%s`, quoteIdent(source)))
-		if err != nil {
-			return err
-		}
-		var n int64
-		if len(got) == 1 {
-			if _, err := fmt.Sscan(got[0], &n); err == nil && n >= rows {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-	return nil
-}
-
-func (c conditions) texts(ctx context.Context, sql string) ([]string, error) {
-	var text bytes.Buffer
-	truncated, err := c.ask(ctx, sql, &text)
-	var refused *query.Error
-	switch {
-	case errors.As(err, &refused):
-		return nil, &hinted{usage: true, err: errCondition, hint: "try it first: firth query \"SELECT count(*) FROM lake.SOURCE WHERE ...\""}
-	case err != nil:
-		return nil, hint(errors.New("the half of the server that answers questions does not: --where needs it"), "see the server's log; it is tried again by itself")
-	case truncated:
-		return nil, &hinted{usage: true, err: errors.New("--where chooses more rows than query.rows allows"), hint: "raise query.rows, or purge in parts, with a narrower condition each"}
-	}
-	var out []string
-	for lines := json.NewDecoder(&text); ; {
-		var row struct {
-			MessageID string `json:"message_id"`
-		}
-		if err := lines.Decode(&row); errors.Is(err, io.EOF) {
-			return out, nil
-		} else if err != nil {
-			return nil, errCondition
-		}
-		out = append(out, row.MessageID)
-	}
-}
-
-func quoteIdent(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
