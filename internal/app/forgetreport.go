@@ -89,7 +89,7 @@ func (r *forgetReport) text() string {
 		case w.Error != "":
 			fmt.Fprintf(&b, "%s  not complete: %s\n", w.Warehouse, w.Error)
 		default:
-			fmt.Fprintf(&b, "%s  %s rows of %d tables in %s\n", w.Warehouse, countText(w.removed()), len(w.Rows), seconds(w.Seconds))
+			fmt.Fprintf(&b, "%s  %s of %s in %s\n", w.Warehouse, countOf(w.removed(), "row"), countOf(int64(len(w.Rows)), "table"), seconds(w.Seconds))
 		}
 		for _, n := range w.Notices {
 			fmt.Fprintf(&b, "  notice  %s\n", n)

@@ -38,7 +38,7 @@ func (r importReport) text() string {
 }
 
 func importText(b *strings.Builder, place string, s *lake.ImportReport) {
-	fmt.Fprintf(b, "%s: %s files of %s\n", s.Source, countText(int64(s.Files)), place)
+	fmt.Fprintf(b, "%s: %s of %s\n", s.Source, countOf(int64(s.Files), "file"), place)
 	line := func(what string, n int64, more string) {
 		if n != 0 || what == "read" || what == "added" {
 			fmt.Fprintf(b, "  %-16s %14s%s\n", what, countText(n), more)
@@ -57,13 +57,13 @@ func importText(b *strings.Builder, place string, s *lake.ImportReport) {
 	case s.DryRun:
 		added = " would be: nothing was written"
 	case s.FilesMade > 0:
-		added = fmt.Sprintf(" in %s files, %s", countText(int64(s.FilesMade)), sizeText(s.BytesMade))
+		added = fmt.Sprintf(" in %s, %s", countOf(int64(s.FilesMade), "file"), sizeText(s.BytesMade))
 	}
 	line("added", s.Added, added)
 	line("there already", s.Skipped, "")
-	letters := " lines, now dead letters"
+	letters := " kept as dead letters"
 	if s.DryRun {
-		letters = " lines, which would become dead letters"
+		letters = " that would become dead letters"
 	}
 	line("refused", s.Refused, letters)
 	line("outside", s.Outside, " received outside the span")

@@ -31,8 +31,8 @@ func (r mergeReport) text() string {
 	if r.Merges == 0 {
 		return "nothing to merge\n"
 	}
-	return fmt.Sprintf("%s files became %s in %s: %s rows, %s duplicates left out, %s became %s\n",
-		countText(int64(r.FilesIn)), countText(int64(r.FilesOut)), seconds(r.Seconds), countText(r.RowsOut), countText(r.Duplicates), sizeText(r.BytesIn), sizeText(r.BytesOut))
+	return fmt.Sprintf("%s became %s in %s: %s, %s left out, %s became %s\n",
+		countOf(int64(r.FilesIn), "file"), countText(int64(r.FilesOut)), seconds(r.Seconds), countOf(r.RowsOut, "row"), countOf(r.Duplicates, "duplicate"), sizeText(r.BytesIn), sizeText(r.BytesOut))
 }
 
 // expireReport is the outcome of firth lake expire.
@@ -58,17 +58,17 @@ func reportOfExpire(r lake.TendReport, took time.Duration) expireReport {
 func (r expireReport) text() string {
 	var b strings.Builder
 	if r.DroppedDays > 0 {
-		fmt.Fprintf(&b, "dropped    %s days: %s rows in %s files\n", countText(r.DroppedDays), countText(r.DroppedRows), countText(r.DroppedFiles))
+		fmt.Fprintf(&b, "dropped    %s: %s in %s\n", countOf(r.DroppedDays, "day"), countOf(r.DroppedRows, "row"), countOf(r.DroppedFiles, "file"))
 	}
 	if r.ManifestsBefore != r.ManifestsAfter {
 		fmt.Fprintf(&b, "metadata   %s manifests became %s\n", countText(r.ManifestsBefore), countText(r.ManifestsAfter))
 	}
-	fmt.Fprintf(&b, "removed    %s files, %s\n", countText(r.RemovedFiles), sizeText(r.RemovedBytes))
+	fmt.Fprintf(&b, "removed    %s, %s\n", countOf(r.RemovedFiles, "file"), sizeText(r.RemovedBytes))
 	if r.WaitingFiles > 0 {
-		fmt.Fprintf(&b, "waiting    %s files, %s: they are removed when lake.grace has passed\n", countText(r.WaitingFiles), sizeText(r.WaitingBytes))
+		fmt.Fprintf(&b, "waiting    %s, %s: to be removed when lake.grace has passed\n", countOf(r.WaitingFiles, "file"), sizeText(r.WaitingBytes))
 	}
 	if r.ForeignFiles > 0 {
-		fmt.Fprintf(&b, "foreign    %s files in the lake's folder are none of Firth's and stay\n", countText(r.ForeignFiles))
+		fmt.Fprintf(&b, "foreign    %s in the lake's folder that Firth did not write: left alone\n", countOf(r.ForeignFiles, "file"))
 	}
 	return b.String()
 }

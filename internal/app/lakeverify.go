@@ -50,7 +50,7 @@ func LakeVerify(ctx context.Context, o LakeOptions) error {
 		for _, d := range report.Damaged {
 			fmt.Fprintf(o.Stdout, "damaged: %s (table %s, day %s, %s rows): %s\n", d.Path, d.Table, d.Day, countText(d.Rows), d.Reason)
 		}
-		fmt.Fprintf(o.Stdout, "%s files, %s read; %d damaged\n", countText(int64(report.Files)), sizeText(report.Bytes), len(report.Damaged))
+		fmt.Fprintf(o.Stdout, "%s, %s read; %d damaged\n", countOf(int64(report.Files), "file"), sizeText(report.Bytes), len(report.Damaged))
 	}
 	if n := len(report.Damaged); n > 0 {
 		return hint(fmt.Errorf("%d of %d files are damaged: no query reads them", n, report.Files),

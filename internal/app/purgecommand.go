@@ -214,9 +214,9 @@ func (r *liftReport) text() string {
 func (l *purgeLook) text() string {
 	var b strings.Builder
 	for _, t := range l.Tables {
-		fmt.Fprintf(&b, "%s: %s rows of the person and %s of others that mention an id, in %s of %s files\n", t.Table, countText(t.Rows), countText(t.Mentions), countText(t.Hit), countText(t.Files))
+		fmt.Fprintf(&b, "%s: %s of the person and %s of others that mention an id, in %s of %s\n", t.Table, countOf(t.Rows, "row"), countText(t.Mentions), countText(t.Hit), countOf(t.Files, "file"))
 		for _, f := range t.List {
-			fmt.Fprintf(&b, "  %s  %s of %s rows, %s\n", f.Path, countText(f.Rows), countText(f.Of), sizeText(f.Bytes))
+			fmt.Fprintf(&b, "  %s  %s of %s, %s\n", f.Path, countText(f.Rows), countOf(f.Of, "row"), sizeText(f.Bytes))
 		}
 	}
 	if len(l.Linked) > 0 {
@@ -237,7 +237,7 @@ func (j *purgeJob) text() string {
 	}
 	if j.Lake != nil {
 		for _, t := range j.Lake.Tables {
-			fmt.Fprintf(&b, "  lake        %s: %s rows removed, %s files written anew of %s that held any, of %s\n", t.Table, countText(t.Removed), countText(t.Written), countText(t.Hit), countText(t.Files))
+			fmt.Fprintf(&b, "  lake        %s: %s removed, %s written anew of %s that held any, of %s\n", t.Table, countOf(t.Removed, "row"), countOf(t.Written, "file"), countText(t.Hit), countText(t.Files))
 			if t.Mentions > 0 && !j.Mentions {
 				fmt.Fprintf(&b, "              %s rows of others mention an id\n", countText(t.Mentions))
 			}

@@ -20,6 +20,14 @@ func sizeText(bytes int64) string {
 	return fmt.Sprintf("%d B", bytes)
 }
 
+// countOf is a count of things: 1 file, 2,000 files.
+func countOf(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return countText(n) + " " + what
+}
+
 // countText writes a number with commas.
 func countText(n int64) string {
 	if n < 0 {

@@ -1,4 +1,4 @@
--- The events of {{.Source}}{{with .Span}} {{.}}{{end}}, as they were at {{.AsOf}}: {{.Files}} files, {{.Rows}} rows.
+-- The events of {{.Source}}{{with .Span}} {{.}}{{end}}, as they were at {{.AsOf}}: {{.Files}} {{if eq .Files 1}}file{{else}}files{{end}}, {{.Rows}} {{if eq .Rows 1}}row{{else}}rows{{end}}.
 -- Merges put larger files in the place of these; after a while, print this anew.
 {{- if .Store}}
 INSTALL httpfs;
