@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"firth/internal/config"
 	"firth/internal/lake"
+	"firth/internal/lake/catalog"
 )
 
 // manyUnmerged is how many files of one day may wait to be merged before that is worth a word.
@@ -15,6 +17,15 @@ const manyUnmerged = 1000
 
 // tables looks at the tables of the lake, and at nothing but their metadata.
 func tables(ctx context.Context, cfg *config.Config, dir folders) Finding {
+	f := countTables(ctx, cfg, dir)
+	if at, err := cfg.LakeDir(); err == nil && f.OK && f.Hint == "" && cfg.LakeStore() == "" && strings.Contains(catalog.Location(at), "%") {
+		f.Hint = "the path of the lake, " + at + ", has characters that a URL encodes, such as a space. Firth reads it; DuckDB's iceberg extension and PyIceberg do not. " +
+			"Choose a plain path in data: or lake.url, or move it while Firth is stopped"
+	}
+	return f
+}
+
+func countTables(ctx context.Context, cfg *config.Config, dir folders) Finding {
 	f := Finding{What: "events"}
 	if _, err := os.Stat(dir.catalog()); errors.Is(err, os.ErrNotExist) {
 		f.OK, f.Found = true, "none yet: the lake is made with the first start"
@@ -37,8 +48,8 @@ func tables(ctx context.Context, cfg *config.Config, dir folders) Finding {
 		f.Found = "none yet: the tables are made with the first start that reaches the lake"
 		return f
 	}
-	f.Found = fmt.Sprintf("%s rows of %d tables in %s files, %s (%s below lake.merge.small.bytes)",
-		countText(sum.rows), sum.tables, countText(sum.files), sizeText(sum.bytes), countText(sum.small))
+	f.Found = fmt.Sprintf("%s of %s in %s, %s (%s below lake.merge.small.bytes)",
+		countOf(sum.rows, "row"), countOf(int64(sum.tables), "table"), countOf(sum.files, "file"), sizeText(sum.bytes), countText(sum.small))
 	if sum.most > manyUnmerged {
 		f.Hint = fmt.Sprintf("one day has %s small files, which makes questions about it slow: firth lake merge", countText(sum.most))
 	}
