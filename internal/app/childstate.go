@@ -33,6 +33,7 @@ type answerState struct {
 	// Warehouses are those that are servers.
 	Warehouses []warehouseFigures `json:"warehouses,omitempty"`
 	Mirrors    []mirrorFigures    `json:"mirrors,omitempty"`
+	Store      *storeFigures      `json:"store,omitempty"` // of a lake at an object store
 }
 
 // loadFigures is how far a warehouse is behind the lake for one source.
@@ -57,6 +58,7 @@ type childState struct {
 	load []loadFigures
 	far  []warehouseFigures
 	sync []mirrorFigures
+	away *storeFigures
 }
 
 const (
@@ -95,7 +97,7 @@ func (c *childState) Run(ctx context.Context) error {
 func (c *childState) replace(now []state.Component, answer answerState) {
 	c.mu.Lock()
 	before := c.last
-	c.last, c.load, c.far, c.sync = now, answer.Load, answer.Warehouses, answer.Mirrors
+	c.last, c.load, c.far, c.sync, c.away = now, answer.Load, answer.Warehouses, answer.Mirrors, answer.Store
 	c.mu.Unlock()
 	was := map[string]state.Component{}
 	for _, b := range before {
@@ -168,6 +170,13 @@ func (c *childState) mirrors() []mirrorFigures {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sync
+}
+
+// store are the figures of the lake's object store, as of the last answer; nil: there are none.
+func (c *childState) store() *storeFigures {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.away
 }
 
 func (c *childState) components() []state.Component {

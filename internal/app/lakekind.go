@@ -27,8 +27,22 @@ import (
 type lakeTables struct {
 	mu    sync.Mutex
 	open  *iceberg.DB
+	place *lakePlace
 	close func() error
 	users int
+}
+
+// figures are the numbers of the place of the warehouse; nil while nobody has it open.
+func (l *lakeTables) figures() *storeFigures {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.users == 0 {
+		return nil
+	}
+	return l.place.figures()
 }
 
 // tablesFolder is where its tables are, below the folder of the lake.
@@ -83,7 +97,7 @@ func (l *lakeTables) get(ctx context.Context, r *remote) (*lakeUser, error) {
 	defer l.mu.Unlock()
 	if l.users == 0 {
 		var err error
-		if l.open, l.close, err = openLakeTables(ctx, r); err != nil {
+		if l.open, l.place, l.close, err = openLakeTables(ctx, r); err != nil {
 			return nil, err
 		}
 	}
@@ -107,23 +121,23 @@ const workshopShare = 4
 const leastWorkshop = 96 << 20
 
 // openLakeTables opens the warehouse in the lake of a configuration, for reading and writing.
-func openLakeTables(ctx context.Context, r *remote) (*iceberg.DB, func() error, error) {
+func openLakeTables(ctx context.Context, r *remote) (*iceberg.DB, *lakePlace, func() error, error) {
 	dir, err := r.folders()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	place, err := openPlace(ctx, r.cfg, dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	c, files, err := openLakeCatalog(ctx, place, false)
 	if err != nil {
-		return nil, nil, errors.Join(lakeHint(fmt.Errorf("open the catalog of the lake: %w", err)), place.close())
+		return nil, nil, nil, errors.Join(lakeHint(fmt.Errorf("open the catalog of the lake: %w", err)), place.close())
 	}
 	done := func() error { return errors.Join(c.Close(), place.close()) }
 	stages, temp := filepath.Join(dir.root, "stages"), dir.warehouseTemp(r.name)
 	if err := ensureFolders(stages, temp); err != nil {
-		return nil, nil, errors.Join(hint(err, "the folder %s must be writable", dir.root), done())
+		return nil, nil, nil, errors.Join(hint(err, "the folder %s must be writable", dir.root), done())
 	}
 	db, err := iceberg.Open(ctx, iceberg.Options{
 		Name: r.name, Catalog: c, IO: files, Stages: stages, Grace: time.Duration(r.cfg.Lake.Grace), Orphans: time.Duration(r.cfg.Lake.Orphans), Log: r.log,
@@ -133,9 +147,9 @@ func openLakeTables(ctx context.Context, r *remote) (*iceberg.DB, func() error, 
 		},
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, done())
+		return nil, nil, nil, errors.Join(err, done())
 	}
-	return db, done, nil
+	return db, place, done, nil
 }
 
 // openLakeCatalog opens the catalog of the lake, and the access to the files of warehouses in it.

@@ -182,10 +182,11 @@ func (w *worker) exchange(rw http.ResponseWriter, r *http.Request) {
 			FlushLag: in.FlushLagSeconds, FlushWaiting: in.PendingEvents,
 			MergeFiles: in.MergeWaitingFiles, MergeRows: in.MergeWaitingRows, OldestUnmerged: in.OldestUnmerged,
 		})
-		out.Load = a.loading(r.Context(), time.Now())
+		out.Load, out.Store = a.loading(r.Context(), time.Now()), a.place.figures()
 	}
 	out.Load = append(out.Load, w.fleet.loading(r.Context(), time.Now())...)
 	out.Warehouses, out.Mirrors = w.fleet.figures(), w.mirrors.figures(w.history)
+	out.Store = out.Store.plus(w.lakeTables.figures())
 	writeJSON(rw, http.StatusOK, out)
 }
 
