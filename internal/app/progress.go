@@ -18,6 +18,7 @@ type progressShow struct {
 	total int64
 	bar   *progressbar.ProgressBar
 	last  time.Time // of the last plain line
+	line  string    // the last plain line
 }
 
 func newProgressShow(out io.Writer) *progressShow {
@@ -35,8 +36,12 @@ func (s *progressShow) show(p progress) {
 	if p.Stage == s.stage && s.now().Sub(s.last) < lineEvery {
 		return
 	}
-	s.stage, s.last = p.Stage, s.now()
-	fmt.Fprintln(s.out, p.text())
+	line := p.text()
+	if line == s.line {
+		return
+	}
+	s.stage, s.last, s.line = p.Stage, s.now(), line
+	fmt.Fprintln(s.out, line)
 }
 
 // move draws the bar anew. A bar that cannot be drawn is no reason to end the job.
@@ -51,7 +56,7 @@ func (s *progressShow) move(p progress) {
 		s.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(s.out), progressbar.OptionSetDescription(p.Stage), progressbar.OptionSetWidth(30),
 			progressbar.OptionShowCount(), progressbar.OptionShowBytes(p.Unit == "bytes"), progressbar.OptionUseIECUnits(true),
-			progressbar.OptionThrottle(60*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(total > 0),
+			progressbar.OptionThrottle(60*time.Millisecond), progressbar.OptionSetSpinnerChangeInterval(0), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(total > 0),
 			progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: "", BarEnd: ""}),
 		)
 	}
@@ -69,7 +74,7 @@ func (s *progressShow) move(p progress) {
 // end removes the bar.
 func (s *progressShow) end() {
 	if s.bar != nil {
-		_ = s.bar.Exit() // or the turning wheel of a bar without an end goes on over the next one
+		_ = s.bar.Exit()
 		_ = s.bar.Clear()
 		s.bar = nil
 	}
