@@ -61,6 +61,10 @@ func (o *importOrder) text() string {
 	return strings.Join(words, " ")
 }
 
+// importGarbage is how far the heap of a command that imports may grow before it is collected, in per cent: nearly all of it is buffers
+// of a fixed size, which hold no pointers and cost the collector nothing.
+const importGarbage = 40
+
 // Import brings an archive into the lake. Where a server runs on the data folder it does the work; otherwise the command takes the
 // folder and does it by the same code.
 func Import(ctx context.Context, o ImportOptions) error {
@@ -81,6 +85,7 @@ func Import(ctx context.Context, o ImportOptions) error {
 		return err
 	}
 	debug.SetMemoryLimit(parentMemory) // where the work is done here
+	debug.SetGCPercent(importGarbage)
 	show := newProgressShow(o.Stderr)
 	text, err := doOrder(ctx, cfg, dir, jobImport, lakeOrder{Import: order}, show.show, o.Stderr)
 	show.end()

@@ -103,7 +103,8 @@ func moment(t time.Time) int64 {
 // Progress, when set, is called now and then from one goroutine. One import of a source runs at a time.
 func (l *Lake) Import(ctx context.Context, o ImportOptions, progress func(ImportProgress)) (*ImportReport, error) {
 	o = o.withDefaults()
-	im := &importing{l: l, o: o, log: o.log(), progress: progress, began: l.o.Now(), filter: newImportFilter(o.Memory / 10), blooms: newBloomCache()}
+	im := &importing{l: l, o: o, log: o.log(), progress: progress, began: l.o.Now(), filter: newImportFilter(o.Memory / 10), blooms: newBloomCache(),
+		spare: make(chan []importID, importBuffers)}
 	im.report = newImportReport(&o, im.log)
 	if err := im.open(ctx); err != nil {
 		return nil, fmt.Errorf("import into %s: %w", o.Source, err)
@@ -132,8 +133,11 @@ type importing struct {
 	blooms  *bloomCache
 	writer  *rowfile.Writer[event.Call]
 	deadOut *rowfile.Writer[event.DeadLetter]
+	group   importGroup
 	report  *ImportReport
 	added   atomic.Int64 // also read by the goroutine that reads
+
+	spare chan []importID // memory of steps that are done, for those that begin
 
 	// position is the first offset that the tables do not have, start where reading begins.
 	position uint64
@@ -197,6 +201,10 @@ func (im *importing) run(ctx context.Context) error {
 					}
 				}
 				writeErr = errors.Join(writeErr, step.close(free))
+				select {
+				case im.spare <- step.ids[:0]:
+				default:
+				}
 			}
 		})
 	})

@@ -106,6 +106,10 @@ func (r *importReader) begin() {
 func (r *importReader) fresh() {
 	at := max(r.offset, r.im.position)
 	r.step = &importStep{from: at, to: at, orders: r.im.l.suppress.state(), days: map[int64]*ImportCount{}, reasons: map[string]int64{}}
+	select {
+	case r.step.ids = <-r.im.spare:
+	default:
+	}
 	r.letters = 0
 }
 

@@ -120,7 +120,7 @@ func (im *importing) attempt(ctx context.Context, s *importStep, ids *idTable, k
 			return false, err
 		}
 	}
-	out := &importOut{im: im, s: s, count: s.counter(ids)}
+	out := &importOut{im: im, s: s, count: s.counter(ids), importGroup: &im.group}
 	defer func() {
 		if err != nil || again {
 			err = errors.Join(err, out.discard())
@@ -275,20 +275,32 @@ type importOut struct {
 	files     []*newFile
 	described []iceberg.DataFile
 
-	open  *newFile // the last of files, while it is written
-	day   int64
-	arena []byte
+	open *newFile // the last of files, while it is written
+	day  int64
+	*importGroup
+}
+
+// importGroup is the row group that is being filled. Its memory serves all files of an import.
+type importGroup struct {
+	arena []byte // texts of the calls
 	rows  []*event.Call
 	calls []event.Call
+}
+
+func (g *importGroup) empty() {
+	if g.calls == nil {
+		g.arena = make([]byte, 0, groupText)
+		g.calls = make([]event.Call, rowfile.RowsPerGroup)
+		g.rows = make([]*event.Call, 0, rowfile.RowsPerGroup)
+	}
+	g.arena, g.rows = g.arena[:0], g.rows[:0]
 }
 
 // groupText is how many bytes of texts a row group has at most.
 const groupText = 24 << 20
 
 func (o *importOut) write(ctx context.Context) error {
-	o.arena = make([]byte, 0, groupText)
-	o.calls = make([]event.Call, rowfile.RowsPerGroup)
-	o.rows = make([]*event.Call, 0, rowfile.RowsPerGroup)
+	o.empty()
 	err := mergeRuns(o.s.runs, func(day int64, r record) error {
 		if !o.count.take(day, r) {
 			return nil
@@ -341,7 +353,7 @@ func (o *importOut) group() error {
 	if err := o.im.writer.Group(o.rows); err != nil {
 		return err
 	}
-	o.rows, o.arena = o.rows[:0], o.arena[:0]
+	o.empty()
 	if o.open.size >= o.im.o.FileBytes {
 		return o.end()
 	}

@@ -20,8 +20,11 @@ import (
 	"firth/internal/lake"
 )
 
-// importHeap is what the heap of an import aims to stay under, as that of the process which does it otherwise.
-const importHeap = 400 << 20
+// What the heap of an import aims to stay under, and how far it may grow before it is collected, as in the command.
+const (
+	importHeap    = 400 << 20
+	importGarbage = 40 // per cent
+)
 
 // makeArchive writes the events of the job.
 func makeArchive(ctx context.Context, job bench.ArchiveJob) (out bench.ArchiveResult, err error) {
@@ -123,6 +126,7 @@ func archiveLine(dst []byte, c *event.Call, received time.Time) []byte {
 // importArchive imports the archive of the job.
 func importArchive(ctx context.Context, job bench.ImportJob) (out bench.ImportResult, err error) {
 	debug.SetMemoryLimit(importHeap)
+	debug.SetGCPercent(importGarbage)
 	o := lakeOptions(job.Data)
 	if err := errors.Join(os.MkdirAll(o.Dir, 0o750), os.MkdirAll(o.Window, 0o750), os.MkdirAll(job.Temp, 0o750)); err != nil {
 		return out, err
