@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"firth/internal/event"
@@ -18,6 +19,7 @@ type corpus struct {
 	log   string
 	next  uint64
 	now   time.Time
+	clock atomic.Int64 // now in Unix microseconds, for who runs beside
 	step  time.Duration
 }
 
@@ -83,8 +85,14 @@ func (c *corpus) call() *event.Call {
 		out.Integrations = []byte(`{"All":false,"Warehouses":{"warehouseIds":["main"]}}`)
 	}
 	c.next++
-	c.now = c.now.Add(c.step)
+	c.pass(c.step)
 	return out
+}
+
+// pass lets time pass.
+func (c *corpus) pass(by time.Duration) {
+	c.now = c.now.Add(by)
+	c.clock.Store(c.now.UnixMicro())
 }
 
 func (c *corpus) calls(n int) []*event.Call {

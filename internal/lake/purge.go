@@ -65,11 +65,19 @@ type PurgeTable struct {
 
 // PurgeFile is a file that holds rows of the person.
 type PurgeFile struct {
-	Path     string `json:"path"`
+	Path     string `json:"path"` // or URL at an object store
 	Rows     int64  `json:"rows"`
 	Mentions int64  `json:"mentions"`
 	Of       int64  `json:"of"` // rows in the file
 	Bytes    int64  `json:"bytes"`
+}
+
+// place is where a file lies, as a person would look for it: its path on disk, its URL at an object store.
+func (p *purge) place(f *File) string {
+	if at := p.l.catalog.IO().Location(f.Path); !strings.HasPrefix(at, "file:") {
+		return at
+	}
+	return f.Path
 }
 
 // purge is one run.
@@ -195,7 +203,7 @@ func (p *purge) table(ctx context.Context, name string) (*PurgeTable, error) {
 
 func (p *purge) list(found []*hits, out *PurgeTable) {
 	for _, h := range found {
-		f := PurgeFile{Path: h.file.Path, Rows: int64(len(h.own)), Mentions: int64(len(h.mentions)), Of: h.file.Rows, Bytes: h.file.Bytes}
+		f := PurgeFile{Path: p.place(h.file), Rows: int64(len(h.own)), Mentions: int64(len(h.mentions)), Of: h.file.Rows, Bytes: h.file.Bytes}
 		out.Rows += f.Rows
 		out.Mentions += f.Mentions
 		if f.Rows > 0 || p.o.Mentions {

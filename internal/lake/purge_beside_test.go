@@ -251,7 +251,7 @@ func TestPurgeOfHistory(t *testing.T) {
 	step := func(theirs int) {
 		e.traffic(10, theirs)
 		e.mustDrain()
-		e.corpus.now = e.corpus.now.Add(5 * time.Minute)
+		e.corpus.pass(5 * time.Minute)
 	}
 	step(0)
 	step(0)

@@ -3,6 +3,9 @@ package lake
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strconv"
 
@@ -131,10 +134,50 @@ func rewriteFile[T any](ctx context.Context, p *purge, s *store, shape *rowfile.
 	if err != nil {
 		return nil, nil, errors.Join(err, open.close())
 	}
-	file, described, err := rewriteInput(ctx, p.m, s, shape, f, open, gone)
+	file, described, err := cutFile(ctx, p.m, s, shape, f, open.handles[0], gone)
+	if errors.Is(err, rowfile.ErrShape) {
+		file, described, err = rewriteInput(ctx, p.m, s, shape, f, open, gone)
+	}
 	return file, described, errors.Join(err, open.close())
 }
 
+// cutFile is rewriteFile for files that were written with all columns: only the row groups are written anew that lose rows.
+func cutFile[T any](ctx context.Context, m *Merger, s *store, shape *rowfile.Table[T], f *File, handle io.ReaderAt, gone []int64) (*newFile, iceberg.DataFile, error) {
+	if err := m.l.o.step("purge write " + s.name); err != nil {
+		return nil, nil, err
+	}
+	file, err := s.newFile(f.Day.Unix()/(24*60*60), f.MinOffset)
+	if err != nil {
+		return nil, nil, err
+	}
+	described, err := cutInto(ctx, m, shape, f, handle, gone, file)
+	if err != nil {
+		return nil, nil, errors.Join(err, file.discard())
+	}
+	return file, described, nil
+}
+
+func cutInto[T any](ctx context.Context, m *Merger, shape *rowfile.Table[T], f *File, handle io.ReaderAt, gone []int64, file *newFile) (described iceberg.DataFile, err error) {
+	cut := rowfile.Cut[T]{Table: shape, Memory: m.o.budget(), Temp: m.o.Temp, Workers: mergeWorkers, Worker: m.thread}
+	stats, err := cut.Write(ctx, file, handle, f.Bytes, gone)
+	if err != nil {
+		return nil, fmt.Errorf("write %s without %d rows: %w", f.Path, len(gone), err)
+	}
+	if described, err = file.finish(stats); err != nil {
+		return nil, err
+	}
+	written, err := m.l.o.FS.OpenFile(file.path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read back: %w", err)
+	}
+	defer func() { err = errors.Join(err, written.Close()) }()
+	if err := rowfile.CheckCut(shape, written, file.size, f.Rows-int64(len(gone))); err != nil {
+		return nil, fmt.Errorf("read back %s: %w", file.path, err)
+	}
+	return described, nil
+}
+
+// rewriteInput writes all rows anew.
 func rewriteInput[T any](ctx context.Context, m *Merger, s *store, shape *rowfile.Table[T], f *File, in *inputs, gone []int64) (*newFile, iceberg.DataFile, error) {
 	order := make([]rowfile.Ref, 0, f.Rows-int64(len(gone)))
 	for row := range f.Rows {

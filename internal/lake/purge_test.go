@@ -133,7 +133,8 @@ type purgeEnv struct {
 func newPurgeEnv(t testing.TB, seed uint64) *purgeEnv {
 	e := &purgeEnv{lakeEnv: newEnv(t), corpus: newCorpus(seed, testStart), want: map[string]bool{}}
 	e.o.Purge = filepath.Join(e.dir, "purge")
-	e.o.Now = func() time.Time { return e.corpus.now }
+	e.corpus.pass(0)
+	e.o.Now = func() time.Time { return time.UnixMicro(e.corpus.clock.Load()).UTC() }
 	return e
 }
 
