@@ -94,6 +94,15 @@ func (l *lakeSQL) Snapshot(ctx context.Context, table string, at *query.LakeTime
 	return out, nil
 }
 
+// Near implements query.Lakes.
+func (l *lakeSQL) Near(files []query.LakeFile) bool {
+	paths := make([]string, len(files))
+	for i := range files {
+		paths[i] = files[i].Path
+	}
+	return disk.Near(l.fs, paths)
+}
+
 // Open implements query.Lakes.
 func (l *lakeSQL) Open(ctx context.Context, files []query.LakeFile) (names []string, release func(), err error) {
 	paths := make([]string, len(files))

@@ -19,6 +19,8 @@ type Lakes interface {
 	Tables(ctx context.Context) ([]string, error)
 	// Snapshot lists the files of a table, named as its view or DeadLetters, as it is now or as it was.
 	Snapshot(ctx context.Context, table string, at *LakeTime) ([]LakeFile, error)
+	// Near reports whether files can be opened at once. It is asked only where Remote is true.
+	Near(files []LakeFile) bool
 	// Open makes files readable by the names that it returns, until release is called.
 	Open(ctx context.Context, files []LakeFile) (names []string, release func(), err error)
 	// Select is a query of all rows of a table over files of these names, which may be none.
@@ -82,8 +84,10 @@ type lakeRef struct {
 	to     int64
 	shown  bool // its columns are asked for, its rows are not
 	relate string
-	files  []LakeFile
-	made   *Derivation // where the table is made of another
+	// counted is set where it matters only how many rows there are.
+	counted bool
+	files   []LakeFile
+	made    *Derivation // where the table is made of another
 }
 
 // lakeRun carries a statement to the relations that it reads.
@@ -115,7 +119,7 @@ func (e *Engine) lake(ctx context.Context, conn *sql.Conn, user User, params []a
 	if err != nil {
 		return plain, err
 	}
-	if e.lakes.Remote() {
+	if e.lakes.Remote() && !r.near() {
 		if err := r.prune(ctx, out); err != nil {
 			return plain, err
 		}
@@ -130,6 +134,21 @@ func (e *Engine) lake(ctx context.Context, conn *sql.Conn, user User, params []a
 		}
 	}
 	return statement{out, r.params, setup}, nil
+}
+
+// nearFiles is how many files may be opened without asking which of them a statement needs: to ask takes the engine about as long as to open
+// so many that are at hand, and it leaves out by itself what a file's footer says is not in it.
+const nearFiles = 100
+
+// near reports whether all files are few and at hand.
+func (r *lakeRun) near() bool {
+	var all []LakeFile
+	for _, ref := range r.refs {
+		if ref.call != callFiles && !ref.shown && ref.made == nil {
+			all = append(all, ref.files...)
+		}
+	}
+	return len(all) <= nearFiles && r.e.lakes.Near(all)
 }
 
 // collect finds the places that need relations of their own.
@@ -239,7 +258,7 @@ func (r *lakeRun) relations(ctx context.Context, done func(func() error)) ([]str
 	var all []LakeFile
 	at := map[string]int{}
 	for _, ref := range r.refs {
-		if ref.call == callFiles || ref.shown {
+		if !ref.reads() {
 			continue
 		}
 		for i := range ref.files {
@@ -257,7 +276,7 @@ func (r *lakeRun) relations(ctx context.Context, done func(func() error)) ([]str
 	var setup []string
 	for _, ref := range r.refs {
 		var own []string
-		if ref.call != callFiles && !ref.shown {
+		if ref.reads() {
 			for i := range ref.files {
 				own = append(own, names[at[ref.files[i].Path]])
 			}
@@ -267,9 +286,19 @@ func (r *lakeRun) relations(ctx context.Context, done func(func() error)) ([]str
 	return setup, nil
 }
 
+// reads says whether files are opened for it.
+func (ref *lakeRef) reads() bool { return ref.call != callFiles && !ref.shown && !ref.counted }
+
 func (r *lakeRun) relation(ref *lakeRef, names []string) string {
 	if ref.made != nil {
 		return ref.made.Select(names)
+	}
+	if ref.counted {
+		rows := int64(0)
+		for i := range ref.files {
+			rows += ref.files[i].Rows
+		}
+		return "SELECT none.* FROM range(" + strconv.FormatInt(rows, 10) + ") LEFT JOIN (" + r.e.lakes.Select(ref.table, nil) + ") AS none ON false"
 	}
 	switch ref.call {
 	case callFiles:

@@ -15,7 +15,8 @@ import (
 // of them with certainty bounds nothing.
 //
 // The rows are the least and the greatest values and NULL, so that the engine concludes nothing from them; and where a table is
-// missing in the plan although it is in the statement, all its files are taken.
+// missing in the plan although it is in the statement, all its files are taken. Of a table of which no column is asked for no file is
+// taken either: the catalog knows how many rows it has.
 
 // prune leaves out the files that the statement cannot need.
 func (r *lakeRun) prune(ctx context.Context, statement string) error {
@@ -37,6 +38,8 @@ func (r *lakeRun) prune(ctx context.Context, statement string) error {
 	}
 	scans := map[string][]condition{}
 	root.scans(scans)
+	looks := map[string]bool{}
+	root.looks(looks)
 	nothing := root.nothing()
 	for _, ref := range r.refs {
 		conditions, ok := scans[scanName(ref.relate)]
@@ -44,6 +47,8 @@ func (r *lakeRun) prune(ctx context.Context, statement string) error {
 		case ref.call == callFiles, ref.made != nil:
 		case nothing:
 			ref.files = nil
+		case ok && ref.call == "" && !looks[scanName(ref.relate)]:
+			ref.counted = true
 		case ok:
 			ref.files = slices.DeleteFunc(slices.Clone(ref.files), func(f LakeFile) bool {
 				return !slices.ContainsFunc(conditions, func(c condition) bool { return c.may(&f) })
@@ -65,13 +70,19 @@ func scanName(table string) string { return `"temp".main.` + quoted(table) }
 
 // explain is the engine's plan of the statement.
 func (r *lakeRun) explain(ctx context.Context, statement string) (*plan, error) {
+	own := statement
 	switch lower(firstWord(statement)) {
 	case "summarize", "describe", "desc", "show":
 		statement = "FROM (" + statement + "\n)"
 	}
 	rows, err := r.e.db.Stream(ctx, r.conn, "EXPLAIN (FORMAT json) "+statement, r.params)
 	if err != nil {
-		return nil, err
+		// What is wrong is told with the statement's own text around it.
+		told, again := r.e.db.Stream(ctx, r.conn, own, r.params)
+		if again != nil {
+			return nil, again
+		}
+		return nil, errors.Join(err, told.Close())
 	}
 	var out plan
 	for {
@@ -115,6 +126,17 @@ func (p *plan) scans(out map[string][]condition) {
 func (p *plan) scan(out map[string][]condition, above string) {
 	name := p.texts("Table")
 	out[name] = append(out[name], allOf{conditionOf(p.texts("Filters")), conditionOf(above)})
+}
+
+// looks says of each table that is scanned whether anything is asked of its rows but how many there are.
+func (p *plan) looks(out map[string]bool) {
+	for _, child := range p.Children {
+		child.looks(out)
+	}
+	if strings.TrimSpace(p.Name) == "SEQ_SCAN" {
+		name := p.texts("Table")
+		out[name] = out[name] || p.texts("Projections") != "" || p.texts("Filters") != ""
+	}
 }
 
 // nothing reports whether the engine has seen that there are no rows to read, whatever is in the tables.

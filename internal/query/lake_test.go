@@ -19,6 +19,7 @@ import (
 // fakeLake is a lake of files on local disk, which it can pretend are elsewhere.
 type fakeLake struct {
 	remote bool
+	near   bool        // as is what is elsewhere
 	states []fakeState // oldest first
 	opened []string    // of the last statement
 	held   int
@@ -46,6 +47,8 @@ func (l *fakeLake) Snapshot(_ context.Context, table string, at *query.LakeTime)
 	}
 	return nil, query.NewError(query.CodeNoSnapshot, "the oldest snapshot is "+l.states[0].at.Format(time.RFC3339), "no such state")
 }
+
+func (l *fakeLake) Near([]query.LakeFile) bool { return l.near }
 
 func (l *fakeLake) Open(_ context.Context, files []query.LakeFile) (names []string, release func(), err error) {
 	l.held++
@@ -216,7 +219,12 @@ func TestFilesThatAStatementNeeds(t *testing.T) {
 		sql  string
 		want string // the days
 	}{
-		{"SELECT count(*) FROM lake.production", "1 2 3 4 5 6"},
+		{"SELECT count(*) FROM lake.production", ""},
+		{"SELECT count(*) FROM lake.production AS OF 7000000000000003", ""},
+		{"SELECT count(*) + 1, (SELECT count(*) FROM lake.production WHERE ts >= '2026-11-06') FROM lake.production", "6"},
+		{"SELECT count(*) FROM lake.production a JOIN lake.production b ON a.user_id = b.user_id WHERE a.ts < '2026-11-02'", "1 2 3 4 5 6"},
+		{"SELECT count(event) FROM lake.production", "1 2 3 4 5 6"},
+		{"SELECT count(*) FROM firth_events('production', '2026-11-03', '2026-11-04')", "2 3"},
 		{"SELECT count(*) FROM lake.production WHERE ts >= '2026-11-05'", "5 6"},
 		{"SELECT count(*) FROM lake.production WHERE ts::DATE = '2026-11-02'", "2"},
 		{"SELECT count(*) FROM lake.production WHERE date_trunc('day', ts) = '2026-11-02'", "2"},
@@ -256,6 +264,25 @@ func TestFilesThatAStatementNeeds(t *testing.T) {
 	rows(t, e, everyone, "SELECT count(*) FROM lake.production WHERE ts >= $1::TIMESTAMPTZ AND event = $2", "2026-11-06", "opened")
 	if len(l.opened) != 1 {
 		t.Errorf("with parameters: %v", l.opened)
+	}
+}
+
+// Files that are at hand are opened without much thought, unless they are many.
+func TestFilesAtHand(t *testing.T) {
+	for days, want := range map[int]int{6: 6, 101: 2} {
+		e, l := newLake(t, days)
+		l.remote, l.near = true, true
+		last := l.states[len(l.states)-1].files[days-1].Day
+		from := last.AddDate(0, 0, -1).Format(time.DateOnly)
+		text := "SELECT count(*) FROM lake.production WHERE ts >= '" + from + "'"
+		got := rows(t, e, everyone, text)
+		if len(l.opened) != want {
+			t.Errorf("%d files were opened of %d, want %d", len(l.opened), days, want)
+		}
+		l.near = false
+		if again := rows(t, e, everyone, text); again != got || len(l.opened) != 2 {
+			t.Errorf("of %d files: %s, with %d of them: %s", days, got, len(l.opened), again)
+		}
 	}
 }
 
@@ -327,7 +354,13 @@ func randomCondition(r *rand.Rand, table string, depth int) string {
 
 func randomStatement(r *rand.Rand, depth int) string {
 	where := func(table string) string { return randomCondition(r, table, 0) }
-	switch r.IntN(11) {
+	switch r.IntN(14) {
+	case 10:
+		return "SELECT count(*) FROM lake.production a, lake.production b" + pick(r, "", " WHERE "+where("b."))
+	case 11:
+		return "SELECT 1 AS one, count(*) OVER () FROM lake.production WHERE EXISTS (FROM lake.production WHERE " + where("") + ") LIMIT 7"
+	case 12:
+		return "WITH e AS (SELECT * FROM lake.production) SELECT (SELECT count(*) FROM e), (SELECT count(*) FROM e WHERE " + where("") + ")" + pick(r, "", ", (SELECT count(DISTINCT event) FROM e)")
 	case 0:
 		return "SELECT count(*), min(message_id) FROM lake.production WHERE " + where("")
 	case 1:
@@ -395,7 +428,7 @@ func TestLakeErrors(t *testing.T) {
 			"SELECT firth_files('production')",
 			"SELECT nope FROM lake.production AS OF 7000000000000001",
 			"SELECT nope FROM lake.production WHERE ts > now()",
-			"SELECT event::INTEGER FROM firth_events('production')",
+			"SELECT event::INTEGER FROM firth_events('production') WHERE event = 'closed'",
 		} {
 			_, err := run(e, reader, text)
 			var refused *query.Error

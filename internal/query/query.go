@@ -173,10 +173,10 @@ func (e *Engine) start(ctx context.Context, res *Result, req Request, check func
 		return fmt.Errorf("open a connection: %w", err)
 	}
 	res.onClose(conn.Close)
+	res.onClose(func() error { return rollback(conn) }) // also where the engine says that it was interrupted while it began
 	if _, err := conn.ExecContext(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	res.onClose(func() error { return rollback(conn) })
 	st, err := check(ctx, conn)
 	if err != nil {
 		return err
@@ -225,12 +225,12 @@ func (e *Engine) again(ctx context.Context, conn *sql.Conn, rows Rows, st statem
 	return errors.Join(err, plan.Close())
 }
 
-// rollback ends the transaction of a connection; one that cannot is not used again.
+// rollback ends the transaction of a connection, if there is one; a connection that cannot is not used again.
 func rollback(conn *sql.Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	_, err := conn.ExecContext(ctx, "ROLLBACK")
-	if err == nil {
+	if err == nil || strings.Contains(err.Error(), "no transaction is active") {
 		return nil
 	}
 	_ = conn.Raw(func(any) error { return errBroken })

@@ -268,6 +268,20 @@ func (f *FS) Fetch(ctx context.Context, paths []string) (local []string, release
 	return local, release, nil
 }
 
+// Near implements [disk.Fetcher].
+func (f *FS) Near(paths []string) bool {
+	for _, name := range paths {
+		clean, _, ok := f.key(name)
+		if !ok || f.draft(clean) != nil {
+			continue
+		}
+		if _, err := os.Stat(clean); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // hold links a file.
 func (f *FS) hold(ctx context.Context, clean, key string) (string, error) {
 	for try := 1; ; try++ {
