@@ -23,6 +23,7 @@ import (
 // Delivery.
 const (
 	postTimeout   = 10 * time.Second
+	lastAnswer    = time.Second // how long the answer to a message that is on its way is waited for when Run ends
 	firstPause    = time.Second
 	longestPause  = 5 * time.Minute
 	longestAsked  = time.Hour // that a webhook may ask for
@@ -95,6 +96,9 @@ var errWaits = errors.New("the next delivery waits")
 
 // deliver posts one message; done says that there was none to post.
 func (a *Alerter) deliver(ctx context.Context) (done bool, err error) {
+	if ctx.Err() != nil {
+		return false, errWaits
+	}
 	k, m, err := a.pending()
 	if m == nil || err != nil {
 		return true, err
@@ -174,8 +178,11 @@ func (a *Alerter) post(ctx context.Context, m *Message) error {
 	if err != nil {
 		return &failure{what: "cannot be told: " + err.Error()}
 	}
-	ctx, cancel := context.WithTimeout(ctx, postTimeout)
+	// A message that has arrived and is not known to have would be told again by the next process.
+	ending := ctx
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), postTimeout)
 	defer cancel()
+	defer context.AfterFunc(ending, func() { time.AfterFunc(lastAnswer, cancel) })()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.o.Webhook, bytes.NewReader(body))
 	if err != nil {
 		return &failure{what: "has no address that can be read", hint: hintAddress} // the error has the address
