@@ -64,6 +64,7 @@ type DB struct {
 	notices     map[string][]string // by schema, for the result of the next load
 	texts       arena               // of the rows that are being appended
 	tended      time.Time           // of the last checkpoint while idle
+	refused     int                 // checkpoints in a row that were put off by a second
 	views       map[string]string   // the SQL of the lake's views as they are
 	lost        error               // why nothing can be written any more; nil: it can
 	dirty       bool                // something was committed since the last checkpoint
@@ -269,8 +270,20 @@ func (d *DB) Tend(ctx context.Context) error {
 	if d.lost != nil || !d.dirty || d.now().Sub(d.tended) < tendEvery {
 		return d.lost
 	}
-	return d.checkpoint(ctx)
+	err := d.checkpoint(ctx)
+	if err == nil || !beside.MatchString(err.Error()) {
+		d.refused = 0
+		return err
+	}
+	if d.refused++; d.refused >= refusals {
+		return err
+	}
+	d.tended = d.tended.Add(time.Second - tendEvery)
+	return nil
 }
+
+// refusals is how often in a row the engine may refuse a checkpoint for a moment before that is told.
+const refusals = 10
 
 // CheckpointTime is how long the last checkpoint took, during which loads waited.
 func (d *DB) CheckpointTime() time.Duration { return time.Duration(d.checkpoints.Load()) }
@@ -322,16 +335,17 @@ func (d *DB) exec(ctx context.Context, statements string, args ...any) error {
 
 // inTx runs fn in a transaction of the writing connection. Whatever goes wrong, the connection is left without one.
 func (d *DB) inTx(ctx context.Context, fn func() error) error {
-	if err := d.exec(ctx, "BEGIN TRANSACTION"); err != nil {
-		return err
+	err := d.exec(ctx, "BEGIN TRANSACTION")
+	if err == nil {
+		err = fn()
 	}
-	err := fn()
 	if err == nil {
 		if err = d.exec(ctx, "COMMIT"); err == nil {
 			return nil
 		}
 	}
-	// The context may have ended, which must not leave the transaction open. A COMMIT that failed has ended it already.
+	// The context may have ended, which must not leave the transaction open, not even one of which the engine says that it was interrupted
+	// while it began. A COMMIT that failed has ended it already.
 	if rollback := d.exec(context.WithoutCancel(ctx), "ROLLBACK"); rollback != nil && !strings.Contains(rollback.Error(), "no transaction is active") {
 		err = errors.Join(err, rollback)
 	}

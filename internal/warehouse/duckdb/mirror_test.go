@@ -33,6 +33,8 @@ func mirrorTarget(t *testing.T, path string) *warehousetest.MirrorTarget {
 				}
 			}
 		},
+		// A reader beside a checkpoint once had no row of a table that was just put in another's place (DuckDB 1.5.5, one read of many thousands).
+		Glimpses: 1,
 		Unfit: func(t vector.Type, text string) bool {
 			return t.Kind == vector.Decimal && t.Width > 0 && t.Width <= 38 && text == "NaN"
 		},
