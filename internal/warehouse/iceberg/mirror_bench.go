@@ -130,6 +130,10 @@ type shape struct {
 	Columns []vector.Column `json:"columns"`
 }
 
+// prefix begins the names of the files that hold rows. No two stages have a name in common: the engine remembers footers by name, and tells a
+// file that was written anew by its size and time alone.
+func (n *note) prefix() string { return partPrefix + n.Mark + "-" }
+
 // of reports whether the stage is one of the table.
 func (n *note) of(t warehouse.MirrorTable) bool {
 	return n != nil && n.Name == t.Name && strings.EqualFold(n.Schema, t.Schema) && strings.EqualFold(n.Table, t.Table)
@@ -171,7 +175,7 @@ func readNote(d stageDir) (*note, error) {
 		return nil, nil //nolint:nilnil // of another version: it begins anew
 	}
 	for i := range n.Parts {
-		switch _, err := os.Stat(d.part(partPrefix, i)); {
+		switch _, err := os.Stat(d.part(n.prefix(), i)); {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, nil //nolint:nilnil // somebody removed a part of it
 		case err != nil:
@@ -229,7 +233,7 @@ func (d stageDir) tidy(n *note) error {
 	}
 	counted := map[string]bool{noteName: true}
 	for i := range n.Parts {
-		counted[filepath.Base(d.part(partPrefix, i))] = true
+		counted[filepath.Base(d.part(n.prefix(), i))] = true
 	}
 	for _, e := range entries {
 		if !counted[e.Name()] {

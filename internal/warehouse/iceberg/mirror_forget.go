@@ -251,7 +251,7 @@ func (m *Mirrors) staged(ctx context.Context, shop *duckdb.Workshop, t warehouse
 		return nil
 	}
 	var found int64
-	err = shop.One(ctx, "SELECT count(*) FROM ("+n.relation(dir, partPrefix, n.Parts)+") AS s WHERE "+theirs, &found)
+	err = shop.One(ctx, "SELECT count(*) FROM ("+n.relation(dir, n.prefix(), n.Parts)+") AS s WHERE "+theirs, &found)
 	out.Present += found
 	return err
 }

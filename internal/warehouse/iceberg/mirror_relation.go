@@ -18,7 +18,7 @@ func (w *publishing) openStage(ctx context.Context) error {
 	w.columns = w.note.Columns
 	w.stage = quote(w.prefix + "stage")
 	dir := w.m.stageDir(w.t.Name)
-	if err := w.exec(ctx, "CREATE VIEW "+w.stage+" AS "+w.note.relation(dir, partPrefix, w.note.Parts)); err != nil {
+	if err := w.exec(ctx, "CREATE VIEW "+w.stage+" AS "+w.note.relation(dir, w.note.prefix(), w.note.Parts)); err != nil {
 		return err
 	}
 	if w.keys == nil || w.p.Mode != warehouse.PublishUpsert {
@@ -26,7 +26,7 @@ func (w *publishing) openStage(ctx context.Context) error {
 	}
 	w.keysOf = quote(w.prefix + "keys")
 	n := note{Columns: w.columns, Shapes: w.keys.shapes}
-	return w.exec(ctx, "CREATE VIEW "+w.keysOf+" AS "+n.relation(dir, keysPrefix, w.keys.parts))
+	return w.exec(ctx, "CREATE VIEW "+w.keysOf+" AS "+n.relation(dir, w.keys.prefix, w.keys.parts))
 }
 
 // relation is a query of the rows in the files of a stage, with its columns and rowColumn.

@@ -70,7 +70,7 @@ func (m *Mirrors) Stage(ctx context.Context, t warehouse.MirrorTable, o warehous
 		if s.note, err = m.stageDir(t.Name).note(t, &o, p.record.Stage); err != nil {
 			return err
 		}
-		s.rows = buffer{prefix: partPrefix, parts: s.note.Parts, since: m.db.o.Now()}
+		s.rows = buffer{prefix: s.note.prefix(), parts: s.note.Parts, since: m.db.o.Now()}
 		if err := b.open(ctx, &s.rows, s.note.Columns); err != nil {
 			return err
 		}
@@ -119,7 +119,11 @@ func (s *Stage) WriteKeys(ctx context.Context, c *vector.Chunk) error {
 			return err
 		}
 		if s.keys == nil {
-			s.keys = &buffer{prefix: keysPrefix, since: s.m.db.o.Now(), shapes: []shape{{Columns: s.note.Columns}}}
+			mark, err := s.m.db.random(8) // keys are staged anew where a stage is gone on with
+			if err != nil {
+				return err
+			}
+			s.keys = &buffer{prefix: keysPrefix + mark + "-", since: s.m.db.o.Now(), shapes: []shape{{Columns: s.note.Columns}}}
 			if err := b.open(ctx, s.keys, s.note.Columns); err != nil {
 				return err
 			}
