@@ -173,7 +173,9 @@ func (l *loading) settle(ctx context.Context, fn func(context.Context, state) er
 			clear(l.result.Rows)
 		}
 		if errors.Is(err, errAgain) && len(changes) > 0 {
-			if evolveErr := l.evolve(ctx, changes); evolveErr != nil && !madeBeside(evolveErr) {
+			if evolveErr := l.evolve(ctx, changes); madeBeside(evolveErr) {
+				err = fmt.Errorf("%w: %w", errAgain, evolveErr)
+			} else if evolveErr != nil {
 				return evolveErr
 			}
 		}
@@ -216,7 +218,7 @@ func madeBeside(err error) bool {
 		return false
 	}
 	switch pg.Code {
-	case "42P06", "42P07", "42701":
+	case "42P06", "42P07", "42701", "42710": // the last one is of the row type that every table has
 		return true
 	case "23505": // two at the same moment meet in the server's own catalogue
 		return pg.SchemaName == "pg_catalog"
