@@ -105,7 +105,12 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
 	if o.ReadOnly {
-		err = c.db.PingContext(ctx)
+		// Whoever made the file may have been killed before its tables were there: then there is no catalog yet.
+		var found int
+		err = c.db.QueryRowContext(ctx, "SELECT 1 FROM sqlite_master WHERE name = 'iceberg_tables'").Scan(&found)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = os.ErrNotExist
+		}
 	} else {
 		c.db.SetMaxOpenConns(1)
 		err = c.create(ctx, o.Path)
