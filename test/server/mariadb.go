@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -247,7 +248,12 @@ func (m *Maria) exec(statements ...string) error {
 	}
 	defer func() { _ = db.Close() }()
 	for _, s := range statements {
-		if _, err := db.ExecContext(ctx, s); err != nil {
+		_, err := db.ExecContext(ctx, s)
+		for full := (*mysql.MySQLError)(nil); errors.As(err, &full) && full.Number == 1040 && ctx.Err() == nil; {
+			time.Sleep(50 * time.Millisecond) // the place that the server keeps for who may do everything is that of an earlier connection yet
+			_, err = db.ExecContext(ctx, s)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
 	}

@@ -24,6 +24,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // startPatience is how long a server may take until it answers.
@@ -57,8 +59,39 @@ func missing(t testing.TB, why string) {
 	t.Skip(why)
 }
 
+// ports has a byte of a file for each port, which the process that was given the port keeps locked to its end, so that no test beside it is
+// given the same one between the choice and the start, or while a server is stopped.
+var ports struct {
+	sync.Mutex
+	file  *os.File
+	taken map[int]bool // by this process
+}
+
+// reserve reports whether a port is this caller's from now on. Where the file cannot be had only this process is asked.
+func reserve(port int) bool {
+	ports.Lock()
+	defer ports.Unlock()
+	if ports.taken[port] {
+		return false
+	}
+	if ports.taken == nil {
+		ports.taken = map[int]bool{}
+		if f, err := os.OpenFile(filepath.Join(os.TempDir(), "firth-test-ports"), os.O_CREATE|os.O_RDWR, 0o666); err == nil {
+			ports.file = f
+		}
+	}
+	if ports.file != nil {
+		lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: int64(port), Len: 1}
+		if err := unix.FcntlFlock(ports.file.Fd(), unix.F_OFD_SETLK, &lock); errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+			return false
+		}
+	}
+	ports.taken[port] = true
+	return true
+}
+
 // Port returns a port of the loopback interface that nobody listens on, from below the range that the system hands out by itself: so a
-// server that was stopped finds it free again.
+// server that was stopped finds it free again. No other test is given it until this process ends.
 func Port(t testing.TB) int {
 	t.Helper()
 	for range 1000 {
@@ -70,7 +103,9 @@ func Port(t testing.TB) int {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		return port
+		if reserve(port) {
+			return port
+		}
 	}
 	t.Fatal("no free port was found")
 	return 0
