@@ -42,7 +42,7 @@ full: test lint
 crashtest: build
 	@test/setup
 	FIRTH_CRASH_ROUNDS=$(ROUNDS) FIRTH_SEED=$(SEED) FIRTH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 3h -v -run '$(CRASHES)' \
-	  ./test/crash ./test/disk ./internal/journal ./internal/lake/... ./internal/warehouse/duckdb ./internal/disk/... ./test/warehouse ./test/mirror | build/brief
+	  ./test/crash ./test/disk ./internal/journal ./internal/lake/... ./internal/warehouse/duckdb ./internal/disk/... ./test/warehouse ./test/mirror ./test/derived | build/brief
 ROUNDS  ?= 100
 SEED    ?=
 CRASHES := Kill|Crash|Cut|Restarts|Fail|Fault|Full|Flip|Grown|Restore|Mend|While|Warehouse

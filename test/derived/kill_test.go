@@ -1,0 +1,123 @@
+package derived
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"firth/test/audit"
+	"firth/test/rig"
+)
+
+// rounds is FIRTH_CRASH_ROUNDS, or the short form.
+func rounds(short int) int {
+	if n, err := strconv.Atoi(os.Getenv("FIRTH_CRASH_ROUNDS")); err == nil && n > 0 {
+		return n
+	}
+	return short
+}
+
+// seed is FIRTH_SEED, or the time.
+func seed(t *testing.T) uint64 {
+	n, err := strconv.ParseUint(os.Getenv("FIRTH_SEED"), 10, 64)
+	if err != nil {
+		n = uint64(time.Now().UnixNano())
+	}
+	t.Logf("FIRTH_SEED=%d", n)
+	return n
+}
+
+// made is how often tables were made, as far as that is known: a kill takes the history of the last minute with it.
+func made(s *rig.Server) (int, error) {
+	return s.Count("SELECT count(*) FROM firth.runs WHERE kind = 'derive' AND state = 'success'")
+}
+
+// strike kills the server or its answering half, at any moment.
+func strike(t *testing.T, s *rig.Server, random *rand.Rand) {
+	t.Helper()
+	time.Sleep(time.Duration(random.IntN(2500)) * time.Millisecond)
+	if random.IntN(2) == 0 {
+		s.Kill()
+		s.Start()
+	} else if pid := s.ChildPID(); pid > 0 {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestKillsWhileTablesAreMade kills both halves at random while tables are merged every second and a person is taken out: whenever somebody
+// answers the tables are what their statements give over all events, and no file is left that nothing names.
+func TestKillsWhileTablesAreMade(t *testing.T) {
+	config := strings.ReplaceAll(example(t), "      every: 10m\n", "")
+	s := rig.New(t, strings.ReplaceAll(config, "      from: production\n", "      from: production\n      every: 1s\n"))
+	s.Start()
+	random := rand.New(rand.NewPCG(seed(t), 0))
+	const batch = 40
+	sent, gone, most := 0, 0, 0 // events, of which some were taken out; tables that were made
+	answers := func(at string) {
+		t.Helper()
+		s.Eventually(patience, "the tables with what came, "+at, func() error {
+			n, err := s.Count("SELECT count(*) FROM lake.production")
+			if err == nil && n != sent-gone {
+				err = fmt.Errorf("%d events, want %d", n, sent-gone)
+			}
+			if err != nil {
+				return err
+			}
+			return same(s)
+		})
+	}
+	for round := 0; round < rounds(3) || most == 0 && round < 4*rounds(3); round++ {
+		send(t, s, sent, batch)
+		sent += batch
+		strike(t, s, random)
+		answers(fmt.Sprintf("round %d", round))
+		n, err := made(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, n)
+	}
+	if most == 0 {
+		t.Error("no table was made between the kills")
+	}
+	n, err := s.Count("SELECT count(*) FROM lake.production WHERE user_id = 'user-3'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = s.Run("lake", "purge", "--user", "user-3", "--grace", "0s") // the server goes away under it
+	}()
+	strike(t, s, random)
+	<-ended
+	out, err := s.Run("lake", "purge", "--user", "user-3", "--grace", "0s")
+	if err != nil {
+		t.Fatalf("purge: %v\n%s", err, out)
+	}
+	gone = n
+	answers("after the purge")
+	for name := range plain {
+		if n, err := s.Count("SELECT count(*) FROM lake." + name + " WHERE user_id = 'user-3'"); err != nil || n != 0 {
+			t.Errorf("%s has %d rows of the person, %v", name, n, err)
+		}
+	}
+	s.Eventually(patience, "the sweeper to remove what nothing names", func() error {
+		found, err := audit.Read(t.Context(), s.Data)
+		if err == nil && len(found.Orphans)+len(found.Missing) > 0 {
+			err = fmt.Errorf("%s; orphans %v, missing %v", found, found.Orphans, found.Missing)
+		}
+		return err
+	})
+	if code := s.Stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
