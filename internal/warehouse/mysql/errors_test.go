@@ -320,6 +320,7 @@ func record(t *testing.T, golden *strings.Builder, p *provoker, c trouble, err e
 		t.Errorf("the password is in %q", text)
 	}
 	text = strings.ReplaceAll(text, p.user, "loader")
+	text = strings.ReplaceAll(text, "Error 1040 (08004)", "Error 1040") // MariaDB leaves the state out where it refuses before the handshake
 	text = regexp.MustCompile(` on \S+:53:`).ReplaceAllString(text, ":")
 	golden.WriteString(regexp.MustCompile(`127\.0\.0\.1:\d+(->127\.0\.0\.1:\d+)?`).ReplaceAllString(text, "127.0.0.1:PORT"))
 }
