@@ -365,7 +365,7 @@ func TestDisconnectStopsTheQuery(t *testing.T) {
 		t.Errorf("the client: %v", err)
 	}
 	until(t, func() bool { return engine.Running() == 0 })
-	if took := time.Since(begin); took > time.Second {
+	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("the engine stopped after %s", took)
 	}
 	if reply := do(t, "POST", address+"/api/sql", `{"sql": "SELECT 1"}`); !strings.HasPrefix(reply, "200\n") {
@@ -375,7 +375,7 @@ func TestDisconnectStopsTheQuery(t *testing.T) {
 
 func until(t *testing.T, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not come to pass")
 		}

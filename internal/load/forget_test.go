@@ -94,7 +94,7 @@ func TestWhatWasReadBeforeIsNotLoaded(t *testing.T) {
 		}
 		if loads++; loads == 5 {
 			// The chunk behind is read beside this load.
-			for deadline := time.Now().Add(10 * time.Second); l.walked() < loads+1 && time.Now().Before(deadline); {
+			for deadline := time.Now().Add(time.Minute); l.walked() < loads+1 && time.Now().Before(deadline); {
 				time.Sleep(time.Millisecond)
 			}
 			l.purge("a", "bob")

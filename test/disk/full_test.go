@@ -2,6 +2,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -121,9 +122,13 @@ func TestFullUnderLoad(t *testing.T) {
 		v.empty()
 		heals(s, l)
 	}
-	if n, err := s.Metric("firth_merges_total"); err != nil || n == 0 {
-		t.Errorf("%g merges, %v", n, err)
-	}
+	s.Eventually(patience, "a merge", func() error {
+		n, err := s.Metric("firth_merges_total")
+		if err == nil && n == 0 {
+			err = errors.New("none")
+		}
+		return err
+	})
 	end(t, s, l)
 	s.Eventually(patience, "the sweeper to remove what the full disk left", func() error {
 		found, err := audit.Read(t.Context(), s.Data)
@@ -163,7 +168,7 @@ func TestFullWhileLoading(t *testing.T) {
 	v := newVolume(t, 400)
 	s, l := newServer(t, v)
 	l.Start()
-	s.Eventually(20*time.Second, "a child", func() error {
+	s.Eventually(patience, "a child", func() error {
 		_, err := s.Count(`SELECT count(*) FROM disk.tracks`)
 		return err
 	})

@@ -170,10 +170,13 @@ func figures(t *testing.T, s *rig.Server) string {
 	for _, name := range []string{
 		"firth_lake_flushes_total", "firth_merges_total", "firth_merge_files_total", "firth_tend_dropped_rows_total", "firth_tend_swept_files_total", "firth_merge_write_amplification",
 	} {
-		n, err := s.Metric(name)
-		if err != nil || n == 0 {
-			t.Errorf("%s is %g: %v", name, n, err)
-		}
+		var n float64
+		s.Eventually(patience, name, func() (err error) {
+			if n, err = s.Metric(name); err == nil && n == 0 {
+				err = errors.New("none")
+			}
+			return err
+		})
 		out = append(out, fmt.Sprintf("%s %.4g", name, n))
 	}
 	return strings.Join(out, ", ")

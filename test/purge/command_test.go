@@ -13,8 +13,8 @@ import (
 // two are sources of which each purge may take one.
 const two = `
 sources: { production: { write_key: k }, staging: { write_key: l } }
-lake: { flush: { every: 100ms }, grace: 3s }
-query: { deadline: 1s }
+lake: { flush: { every: 100ms }, grace: 4s }
+query: { deadline: 3s }
 `
 
 // call is a call as JSON.

@@ -22,8 +22,8 @@ const (
 
 	config = `
 sources: { production: { write_key: k } }
-lake: { flush: { every: 100ms }, grace: 3s, merge: { small: { every: 500ms } } }
-query: { deadline: 1s }
+lake: { flush: { every: 100ms }, grace: 4s, merge: { small: { every: 500ms } } }
+query: { deadline: 3s }
 `
 )
 

@@ -117,7 +117,7 @@ func tail(b []byte, n int) []byte {
 func (s *Server) Start() {
 	s.t.Helper()
 	s.Launch()
-	s.Eventually(30*time.Second, "the server to accept writes", s.Accepts)
+	s.Eventually(time.Minute, "the server to accept writes", s.Accepts)
 }
 
 // Accepts returns nil when /readyz says that the server accepts writes.
@@ -132,6 +132,8 @@ func (s *Server) Accepts() error {
 // Launch starts the server and waits for nothing.
 func (s *Server) Launch() {
 	s.t.Helper()
+	// Those to the server that was at this address before are of no use, which the client may not have noticed yet.
+	http.DefaultClient.CloseIdleConnections()
 	cmd := exec.Command(s.bin, "serve", "-c", filepath.Join(s.Dir, "firth.yaml"))
 	cmd.Env = append(os.Environ(), s.Env...)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
@@ -173,7 +175,7 @@ func (s *Server) Run(args ...string) (stdout string, err error) {
 	return out.String(), nil
 }
 
-// Metric is a number of /metrics that has no labels.
+// Metric is a number of /metrics, added up over its labels.
 func (s *Server) Metric(name string) (float64, error) {
 	r, err := http.Get(s.URL + "/metrics")
 	if err != nil {
@@ -184,12 +186,22 @@ func (s *Server) Metric(name string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	sum, found := 0.0, false
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || rest[0] != ' ' && rest[0] != '{' {
+			continue
 		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, ' ')+1:]), 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s of /metrics: %w", name, err)
+		}
+		sum, found = sum+n, true
 	}
-	return 0, fmt.Errorf("/metrics has no %s", name)
+	if !found {
+		return 0, fmt.Errorf("/metrics has no %s", name)
+	}
+	return sum, nil
 }
 
 // Log is what the server has written to its log since an earlier length of it.

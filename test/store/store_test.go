@@ -3,6 +3,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -134,10 +135,15 @@ func TestEveryOperationFailsOnce(t *testing.T) {
 		}
 	}
 	st.proxy.Rule(nil)
-	for _, name := range []string{"firth_merges_total", "firth_tend_swept_files_total", "firth_store_failed_requests_total"} {
-		if n, err := st.s.Metric(name); err != nil || n == 0 {
-			t.Errorf("%s is %g: %v", name, n, err)
-		}
+	for _, name := range []string{"firth_merges_total", "firth_tend_swept_files_total", "firth_store_failed_requests_total",
+		`firth_store_requests_total{half="collect",operation="PUT"}`, `firth_cache_hits_total{half="answer"}`} {
+		st.s.Eventually(patience, name, func() error {
+			n, err := st.s.Metric(name)
+			if err == nil && n == 0 {
+				err = errors.New("none")
+			}
+			return err
+		})
 	}
 	st.clean()
 	if code := st.s.Stop(); code != 0 {

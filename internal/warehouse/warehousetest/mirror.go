@@ -49,6 +49,9 @@ type MirrorTarget struct {
 
 	// Unfit reports whether the warehouse cannot hold a value, which is written as in Text: it must be a reject then. Others come back exactly.
 	Unfit func(t vector.Type, text string) bool
+	// Glimpses is how many reads, of all that are made while tables are published, may see something else than one state, for an engine that is known
+	// to err there. Whoever publishes in two steps is found out all the same: it is seen far more often.
+	Glimpses int
 	// Lacks names tests, or behaviours that a test asks for, which the engine cannot have, each with the reason. The suite prints it.
 	Lacks map[string]string
 }

@@ -344,6 +344,9 @@ func testMirrorCancelled(t *testing.T, b *mirrorBench) {
 				old, through = gen, through+1
 			case errors.Is(err, context.DeadlineExceeded) || warehouse.KindOf(err) == warehouse.Timeout || ctx.Err() != nil:
 				cut++
+				if wait > time.Minute {
+					t.Fatalf("cut after %v of more than a minute: %v", wait, err)
+				}
 			default:
 				t.Fatal(err)
 			}
