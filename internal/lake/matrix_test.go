@@ -81,8 +81,8 @@ var elsewhere = map[string]string{
 	"purge": purgeIsKilled, "done purge": purgeIsKilled, "purge manifests": purgeIsKilled, "done purge manifests": purgeIsKilled,
 	"suppress": "TestSuppressionIsKilled", "restore suppressed": "TestBackupKeepsWhoIsSuppressed",
 	"history": "TestHistoryIsKilled", "done history": "TestHistoryIsKilled",
-	"catalog rows": "TestKillAtEachStep of internal/warehouse/iceberg",
-	"import":       importIsKilled, "done import": importIsKilled, "import write": importIsKilled, "import letters": importIsKilled,
+	"catalog rows": "TestKillAtEachStep of internal/warehouse/iceberg", "name catalog": "TestMakerIsKilled of internal/lake/catalog",
+	"import": importIsKilled, "done import": importIsKilled, "import write": importIsKilled, "import letters": importIsKilled,
 }
 
 const importIsKilled = "TestImportIsKilledAtEachStep"

@@ -101,19 +101,19 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 		}
 	}
 	var err error
+	if !o.ReadOnly {
+		if err = c.create(ctx); err != nil {
+			return nil, fmt.Errorf("make catalog %s: %w", o.Path, err)
+		}
+	}
 	if c.db, err = sql.Open("sqlite", dsn(o.Path, o.ReadOnly)); err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
 	if o.ReadOnly {
-		// Whoever made the file may have been killed before its tables were there: then there is no catalog yet.
-		var found int
-		err = c.db.QueryRowContext(ctx, "SELECT 1 FROM sqlite_master WHERE name = 'iceberg_tables'").Scan(&found)
-		if errors.Is(err, sql.ErrNoRows) {
-			err = os.ErrNotExist
-		}
+		err = c.db.PingContext(ctx)
 	} else {
 		c.db.SetMaxOpenConns(1)
-		err = c.create(ctx, o.Path)
+		_, err = c.db.ExecContext(ctx, schemaSQL) // an earlier version may have made it with fewer tables
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", o.Path, err), c.db.Close())
@@ -171,11 +171,32 @@ func dsn(path string, readOnly bool) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
-func (c *Catalog) create(ctx context.Context, path string) error {
-	if _, err := c.db.ExecContext(ctx, schemaSQL); err != nil {
+// create makes the file where it is missing, under another name until its tables are in it: where there is a file there is a catalog.
+func (c *Catalog) create(ctx context.Context) (err error) {
+	if _, err := os.Stat(c.path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return disk.OS{}.SyncDir(filepath.Dir(path))
+	draft := c.path + ".new"
+	for _, left := range []string{draft, draft + "-journal"} { // of a process that was killed
+		if err := os.Remove(left); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: draft}).EscapedPath()+"?_pragma=synchronous(FULL)")
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, schemaSQL)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := c.step("name catalog"); err != nil {
+		return err
+	}
+	if err := os.Rename(draft, c.path); err != nil {
+		return err
+	}
+	return disk.OS{}.SyncDir(filepath.Dir(c.path))
 }
 
 // Close closes the database. The last one to close moves the write-ahead log into it.

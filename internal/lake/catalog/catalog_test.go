@@ -108,6 +108,51 @@ func TestCommitOfAStaleTableIsRefused(t *testing.T) {
 	}
 }
 
+// TestMakerIsKilled: a file of that name is a catalog, whenever whoever makes it is killed; the next one makes it.
+func TestMakerIsKilled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	io, err := NewFileIO(disk.OS{}, filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := errors.New("killed")
+	_, err = Open(t.Context(), Options{Path: path, IO: io, Step: func(name string) error {
+		if name == "name catalog" {
+			return killed
+		}
+		return nil
+	}})
+	if !errors.Is(err, killed) {
+		t.Fatalf("it goes on: %v", err)
+	}
+	if _, err := os.Stat(path + ".new"); err != nil {
+		t.Error(err)
+	}
+	for _, left := range []string{path + ".new", path + ".new-journal"} { // as of a kill in the middle of writing
+		if err := os.WriteFile(left, []byte("half of it"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(t.Context(), Options{Path: path, IO: io, ReadOnly: true}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what is not made yet gives %v", err)
+	}
+	for range 2 {
+		c, err := Open(t.Context(), Options{Path: path, Name: "firth", Namespace: "lake", IO: io})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tables, err := c.Tables(t.Context()); err != nil || len(tables) > 0 {
+			t.Errorf("tables %v, %v", tables, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := filepath.Glob(path + "?*"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	io, err := NewFileIO(disk.OS{}, dir)
