@@ -38,12 +38,14 @@ func made(s *rig.Server) (int, error) {
 	return s.Count("SELECT count(*) FROM firth.runs WHERE kind = 'derive' AND state = 'success'")
 }
 
-// strike kills the server or its answering half, at any moment.
-func strike(t *testing.T, s *rig.Server, random *rand.Rand) {
+// strike kills the server or its answering half, at any moment. A server that was killed is started when beside has ended: a command that
+// finds no server takes the folder for itself.
+func strike(t *testing.T, s *rig.Server, random *rand.Rand, beside <-chan struct{}) {
 	t.Helper()
 	time.Sleep(time.Duration(random.IntN(2500)) * time.Millisecond)
 	if random.IntN(2) == 0 {
 		s.Kill()
+		<-beside
 		s.Start()
 	} else if pid := s.ChildPID(); pid > 0 {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -61,6 +63,8 @@ func TestKillsWhileTablesAreMade(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed(t), 0))
 	const batch = 40
 	sent, gone, most := 0, 0, 0 // events, of which some were taken out; tables that were made
+	nothing := make(chan struct{})
+	close(nothing)
 	answers := func(at string) {
 		t.Helper()
 		s.Eventually(patience, "the tables with what came, "+at, func() error {
@@ -77,7 +81,7 @@ func TestKillsWhileTablesAreMade(t *testing.T) {
 	for round := 0; round < rounds(3) || most == 0 && round < 4*rounds(3); round++ {
 		send(t, s, sent, batch)
 		sent += batch
-		strike(t, s, random)
+		strike(t, s, random, nothing)
 		answers(fmt.Sprintf("round %d", round))
 		n, err := made(s)
 		if err != nil {
@@ -97,7 +101,7 @@ func TestKillsWhileTablesAreMade(t *testing.T) {
 		defer close(ended)
 		_, _ = s.Run("lake", "purge", "--user", "user-3", "--grace", "0s") // the server goes away under it
 	}()
-	strike(t, s, random)
+	strike(t, s, random, ended)
 	<-ended
 	out, err := s.Run("lake", "purge", "--user", "user-3", "--grace", "0s")
 	if err != nil {
