@@ -52,6 +52,30 @@ func holds(t *testing.T, s *rig.Server, l *rig.Load, relations ...string) {
 	}
 }
 
+// goOn lets senders go on from what was acknowledged before the backup. What that has beyond comes a second time, all of it, and something new.
+func goOn(t *testing.T, l *rig.Load) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		seen, err := l.See(rig.Lake)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendFor(l, time.Second)
+		behind := ""
+		for name, n := range l.AckedBy() {
+			if n <= seen[name].Rows {
+				behind = fmt.Sprintf("sender %s has sent %d events, the backup had %d of it", name, n, seen[name].Rows)
+			}
+		}
+		if behind == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(behind)
+		}
+	}
+}
+
 // TestRestoreIntoAFreshFolder restores where nothing runs and starts then.
 func TestRestoreIntoAFreshFolder(t *testing.T) {
 	t.Parallel()
@@ -66,8 +90,7 @@ func TestRestoreIntoAFreshFolder(t *testing.T) {
 	}
 	s.Start()
 	holds(t, s, l, rig.Lake, rig.Tracks, rig.Events)
-	// The senders go on from what was acknowledged before the backup: what it has beyond that comes a second time.
-	sendFor(l, 2*time.Second)
+	goOn(t, l)
 	l.Settle(patience)
 	s.Stop()
 	sound(t, s)
@@ -123,7 +146,7 @@ func TestRestoreBesideAServer(t *testing.T) {
 		t.Log(out)
 	}
 	holds(t, s, l, rig.Lake)
-	sendFor(l, 2*time.Second)
+	goOn(t, l)
 	other.Stop()
 	l.Settle(patience)
 	other.Settle(patience)
