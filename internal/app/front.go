@@ -145,14 +145,14 @@ func takeBody(w http.ResponseWriter, r *http.Request, within time.Duration) bool
 	_ = conn.SetReadDeadline(time.Now().Add(within)) // a writer without a connection has no slow callers
 	body, err := io.ReadAll(io.LimitReader(r.Body, bodyMost))
 	if err != nil {
-		status, code := http.StatusBadRequest, "bad_request"
+		status, code, what := http.StatusBadRequest, "bad_request", "the body did not arrive whole: "+err.Error()
 		if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
-			status, code = http.StatusRequestTimeout, "timeout"
+			status, code, what = http.StatusRequestTimeout, "timeout", fmt.Sprintf("the body did not arrive whole within %s", within)
 		}
 		if forTables(r.URL.Path) {
-			refuseTables(w, status, "BadRequestException", "the body did not arrive whole: "+err.Error())
+			refuseTables(w, status, "BadRequestException", what)
 		} else {
-			writeError(w, status, code, "the body did not arrive whole: "+err.Error(), "send it again")
+			writeError(w, status, code, what, "send it again")
 		}
 		return false
 	}

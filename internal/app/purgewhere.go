@@ -79,18 +79,24 @@ func (c conditions) await(ctx context.Context, source string, rows int64) error 
 	return nil
 }
 
-// Between two tries of a question that could not be answered now whereWait passes, times the tries so far.
+// Between two tries of a question that could not be answered now whereWait passes, times the tries so far. One that took too long has
+// two tries: a third would hardly be faster.
 const (
 	whereTries = 4
+	slowTries  = 2
 	whereWait  = 500 * time.Millisecond
 )
 
 // texts asks, again where the answer says nothing of the condition: a busy server, or a file that was merged away meanwhile.
 func (c conditions) texts(ctx context.Context, sql string) (out []string, err error) {
+	slow := 0
 	for try := 1; ; try++ {
 		out, err = c.once(ctx, sql)
-		if err == nil || try == whereTries || !passing(err) {
-			return out, c.inWords(err)
+		if tooSlow(err) {
+			slow++
+		}
+		if err == nil || !passing(err) || try == whereTries || slow == slowTries {
+			return out, whereInWords(err)
 		}
 		select {
 		case <-ctx.Done():
@@ -113,11 +119,16 @@ func passing(err error) bool {
 	return false
 }
 
+func tooSlow(err error) bool {
+	refused, ok := errors.AsType[*query.Error](err)
+	return ok && refused.Code == query.CodeDeadline
+}
+
 // errTooMany is that the rows did not all fit into the answer.
 var errTooMany = errors.New("--where chooses more rows than query.rows allows")
 
-// inWords says why the question was not answered, without a word of the engine's.
-func (c conditions) inWords(err error) error {
+// whereInWords says why the question was not answered, without a word of the engine's.
+func whereInWords(err error) error {
 	var refused *query.Error
 	switch {
 	case err == nil, errors.Is(err, errCondition):

@@ -27,7 +27,7 @@ func TestConditionsAskAgain(t *testing.T) {
 		"starting":         {[]error{away, refused(codeUnavailable), nil}, 3, ""},
 		"merged away":      {[]error{refused(query.CodeInternal), nil}, 2, ""},
 		"wrong":            {[]error{refused(query.CodeUnknownColumn)}, 1, "--where cannot be evaluated in the tables of the lake (unknown_column)"},
-		"always too slow":  {[]error{refused(query.CodeDeadline)}, whereTries, "--where takes longer than query.deadline allows"},
+		"always too slow":  {[]error{refused(query.CodeDeadline)}, slowTries, "--where takes longer than query.deadline allows"},
 		"always broken":    {[]error{refused(query.CodeInternal)}, whereTries, "--where could not be looked up right now (internal)"},
 		"never there":      {[]error{away}, whereTries, "the half of the server that answers questions does not: --where needs it"},
 		"more than it may": {[]error{errTooMany}, 1, "--where chooses more rows than query.rows allows"},
