@@ -54,6 +54,26 @@ func strike(t *testing.T, s *rig.Server, random *rand.Rand, beside <-chan struct
 	}
 }
 
+// forget takes a person out, with a kill meanwhile, and returns how many events the person had.
+func forget(t *testing.T, s *rig.Server, random *rand.Rand) int {
+	t.Helper()
+	n, err := s.Count("SELECT count(*) FROM lake.production WHERE user_id = 'user-3'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = s.Run("lake", "purge", "--user", "user-3", "--grace", "0s") // the server goes away under it
+	}()
+	strike(t, s, random, ended)
+	<-ended
+	if out, err := s.Run("lake", "purge", "--user", "user-3", "--grace", "0s"); err != nil {
+		t.Fatalf("purge: %v\n%s", err, out)
+	}
+	return n
+}
+
 // TestKillsWhileTablesAreMade kills both halves at random while tables are merged every second and a person is taken out: whenever somebody
 // answers the tables are what their statements give over all events, and no file is left that nothing names.
 func TestKillsWhileTablesAreMade(t *testing.T) {
@@ -92,22 +112,7 @@ func TestKillsWhileTablesAreMade(t *testing.T) {
 	if most == 0 {
 		t.Error("no table was made between the kills")
 	}
-	n, err := s.Count("SELECT count(*) FROM lake.production WHERE user_id = 'user-3'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_, _ = s.Run("lake", "purge", "--user", "user-3", "--grace", "0s") // the server goes away under it
-	}()
-	strike(t, s, random, ended)
-	<-ended
-	out, err := s.Run("lake", "purge", "--user", "user-3", "--grace", "0s")
-	if err != nil {
-		t.Fatalf("purge: %v\n%s", err, out)
-	}
-	gone = n
+	gone = forget(t, s, random)
 	answers("after the purge")
 	for name := range plain {
 		if n, err := s.Count("SELECT count(*) FROM lake." + name + " WHERE user_id = 'user-3'"); err != nil || n != 0 {
