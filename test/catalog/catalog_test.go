@@ -47,7 +47,7 @@ func TestREST(t *testing.T) {
 	rest := server.IcebergREST(t)
 	s, load := start(t, "{ type: rest, url: "+rest.URL+" }")
 	survives(t, s, load, rest.Stop, rest.Start)
-	s.Eventually(20*time.Second, "the REST catalog's own count", func() error {
+	s.Eventually(time.Minute, "the REST catalog's own count", func() error {
 		got, err := http.Get(rest.URL + "/v1/namespaces/lake/tables/production")
 		if err != nil {
 			return err
@@ -97,7 +97,7 @@ func survives(t *testing.T, s *rig.Server, load *rig.Load, down, up func()) {
 	load.Settle(30 * time.Second)
 	down()
 	load.Send(3) // collecting goes on
-	s.SaysInReady(20*time.Second, "catalog")
+	s.SaysInReady(time.Minute, "catalog")
 	up()
 	load.Settle(60 * time.Second)
 	if out, err := s.Run("lake", "merge"); err != nil {

@@ -159,7 +159,7 @@ func keepsUp(t *testing.T, p *pipeline, l *rig.Load) {
 	t.Helper()
 	acked := int64(l.Acked())
 	s := rig.At(t, p.url)
-	s.Eventually(20*time.Second, "the lake to follow", func() error {
+	s.Eventually(time.Minute, "the lake to follow", func() error {
 		snap, err := p.reader.Snapshot(context.Background(), sourceName)
 		if err == nil && snap.Rows < acked {
 			err = fmt.Errorf("%d of %d rows; writer: %+v; merger: %+v; tender: %+v", snap.Rows, acked, p.writer.State(), p.merger.State(), p.tender.State())

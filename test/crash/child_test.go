@@ -17,7 +17,7 @@ import (
 // accepted whatever the child does.
 func saysWhileAccepting(t *testing.T, s *rig.Server, words ...string) {
 	t.Helper()
-	s.SaysInReady(20*time.Second, words...)
+	s.SaysInReady(time.Minute, words...)
 	if err := s.Accepts(); err != nil {
 		t.Error(err)
 	}
@@ -53,7 +53,7 @@ func TestStopWhileTheChildIsStopped(t *testing.T) {
 	s.Start()
 	l := rig.NewLoad(s, "crash", "crash-key", 1, 0)
 	l.Send(10)
-	s.Eventually(20*time.Second, "a child", func() error {
+	s.Eventually(time.Minute, "a child", func() error {
 		if s.ChildPID() == 0 {
 			return fmt.Errorf("no child")
 		}

@@ -65,11 +65,11 @@ func refuses(t *testing.T, s *rig.Server, l *rig.Load, logged int) {
 		}
 		return nil
 	})
-	s.SaysInReady(10*time.Second, "free", "room on the disk")
+	s.SaysInReady(time.Minute, "free", "room on the disk")
 	if status, components, err := s.Ready(); err != nil || status != http.StatusServiceUnavailable {
 		t.Errorf("/readyz while writes are refused: %d %+v %v", status, components, err)
 	}
-	s.Eventually(10*time.Second, "the log to say that the disk is full", func() error {
+	s.Eventually(time.Minute, "the log to say that the disk is full", func() error {
 		for line := range strings.Lines(s.Log(logged)) {
 			if strings.Contains(line, "room on the disk") {
 				return nil

@@ -66,7 +66,7 @@ query: { deadline: 4s }
 	if r.StatusCode != http.StatusOK {
 		t.Fatal(r.Status)
 	}
-	s.Eventually(20*time.Second, "the first events", func() error { return holds(s, acked) })
+	s.Eventually(time.Minute, "the first events", func() error { return holds(s, acked) })
 
 	// The table's data folder is gone, and in its place lies a file: no user, not even root, can write a file into that.
 	folder := filepath.Join(s.Data, "lake", "production", "data")
@@ -86,7 +86,7 @@ query: { deadline: 4s }
 			acked += n
 		}
 		if !said && goes > 37 { // about two thirds of the budget
-			s.SaysInReady(20*time.Second, "of journal.max_bytes is used", "the lake cannot be written", "503 with Retry-After")
+			s.SaysInReady(time.Minute, "of journal.max_bytes is used", "the lake cannot be written", "503 with Retry-After")
 			if err := s.Accepts(); err != nil {
 				t.Errorf("with room in the journal: %v", err)
 			}
@@ -105,7 +105,7 @@ query: { deadline: 4s }
 		t.Errorf("/readyz with the budget used up: %d %+v, %v", status, components, err)
 	}
 
-	s.Eventually(10*time.Second, "the log to say it", func() error {
+	s.Eventually(time.Minute, "the log to say it", func() error {
 		if !strings.Contains(s.Log(0), "writes are refused with 503") {
 			return errors.New("it does not")
 		}
@@ -119,7 +119,7 @@ query: { deadline: 4s }
 		t.Fatal(err)
 	}
 	s.Eventually(60*time.Second, "the events that were acknowledged, each once", func() error { return holds(s, acked) })
-	s.Eventually(20*time.Second, "writes to be accepted again", func() error {
+	s.Eventually(time.Minute, "writes to be accepted again", func() error {
 		n, r := send(t, s, goes)
 		if r.StatusCode != http.StatusOK {
 			return fmt.Errorf("%s", r.Status)
@@ -127,7 +127,7 @@ query: { deadline: 4s }
 		acked += n
 		return nil
 	})
-	s.Eventually(20*time.Second, "every component to be well", func() error {
+	s.Eventually(time.Minute, "every component to be well", func() error {
 		_, components, err := s.Ready()
 		for _, c := range components {
 			if c.State != "ok" {
@@ -136,7 +136,7 @@ query: { deadline: 4s }
 		}
 		return err
 	})
-	s.Eventually(20*time.Second, "the last events", func() error { return holds(s, acked) })
+	s.Eventually(time.Minute, "the last events", func() error { return holds(s, acked) })
 	log := s.Log(0)
 	at := 0
 	for _, line := range []string{"the journal fills up", "writes are refused with 503", "writes are accepted again"} {

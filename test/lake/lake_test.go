@@ -59,7 +59,7 @@ func fill(t *testing.T, s *rig.Server, load *rig.Load, goes int) {
 	for range goes {
 		load.Send(3)
 		var before files
-		s.Eventually(10*time.Second, "the flush", func() error {
+		s.Eventually(time.Minute, "the flush", func() error {
 			done(t, s, &before, "files", "--source", "production")
 			if before.Total.Rows < load.Acked() {
 				return errors.New("not all is flushed")

@@ -138,7 +138,7 @@ func TestMirrorsBesideEventsWhileOneIsSilent(t *testing.T) {
 	close(stop)
 	changing.Wait()
 	t.Logf("beside %d mirrors: %s", many, with)
-	if with.p99 > 250*time.Millisecond || with.freshest > 20*time.Second {
+	if with.p99 > 2*time.Second || with.freshest > time.Minute {
 		t.Errorf("events suffer from mirrors: %s", with)
 	}
 	arrives(version)
@@ -160,7 +160,7 @@ func TestMirrorsBesideEventsWhileOneIsSilent(t *testing.T) {
 		})
 	}
 	began := time.Now()
-	if code := s.Stop(); code != 0 || time.Since(began) > 15*time.Second {
+	if code := s.Stop(); code != 0 || time.Since(began) > 45*time.Second {
 		t.Errorf("exit code %d after %s", code, time.Since(began))
 	}
 	t.Logf("stopped in %s", time.Since(began))

@@ -150,7 +150,7 @@ mirrors:
 		}
 	}
 	began := time.Now()
-	if code := s.Stop(); code != 0 || time.Since(began) > 10*time.Second {
+	if code := s.Stop(); code != 0 || time.Since(began) > 45*time.Second {
 		t.Errorf("exit code %d after %s", code, time.Since(began))
 	}
 }

@@ -108,7 +108,7 @@ func TestNotebookOnAStore(t *testing.T) {
 func run(t *testing.T, interpreter string, s *rig.Server) (snippet string) {
 	t.Helper()
 	calls := send(t, s)
-	s.Eventually(30*time.Second, "the calls to be in the lake", func() error {
+	s.Eventually(time.Minute, "the calls to be in the lake", func() error {
 		n, err := s.Count("SELECT count(*) FROM lake.production")
 		if err == nil && n != calls {
 			err = fmt.Errorf("%d of %d", n, calls)

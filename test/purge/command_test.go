@@ -40,7 +40,7 @@ func (c *commands) send(key string, calls ...string) {
 func (c *commands) has(source string, ids ...string) {
 	c.t.Helper()
 	want := strings.Join(ids, " ")
-	c.Eventually(20*time.Second, want+" in "+source, func() error {
+	c.Eventually(time.Minute, want+" in "+source, func() error {
 		for _, relation := range []string{"lake." + source, source + ".tracks"} {
 			column := "message_id"
 			if !strings.HasPrefix(relation, "lake.") {

@@ -119,7 +119,7 @@ func purgeEverywhere(t *testing.T, store *server.Store) {
 		}
 		return err
 	}
-	s.Eventually(20*time.Second, "the last byte of the person to go", gone)
+	s.Eventually(time.Minute, "the last byte of the person to go", gone)
 	awaitRows(`SELECT count(*) FROM lake.production`, f.others.Load())
 	awaitRows(`SELECT count(*) FROM app.people`, 3) // one of the first, and both of the third: as it was and as it is
 	s.Stop()

@@ -96,7 +96,7 @@ func begin(t *testing.T) (*rig.Server, *traffic) {
 		}
 		time.Sleep(15 * time.Millisecond) // so that there are several flushes
 	}
-	s.Eventually(30*time.Second, "the rows in the warehouse", func() error {
+	s.Eventually(time.Minute, "the rows in the warehouse", func() error {
 		n, err := s.Count(`SELECT count(*) FROM production.bought`)
 		if err == nil && n != int(f.theirs.Load()) {
 			err = fmt.Errorf("%d rows of %d", n, f.theirs.Load())
@@ -151,7 +151,7 @@ func check(t *testing.T, s *rig.Server, f *traffic, r *receipt, least int64) {
 		}
 	}
 	for _, relation := range []string{"lake.production", "production.tracks"} {
-		s.Eventually(30*time.Second, "the rows of others in "+relation, func() error {
+		s.Eventually(time.Minute, "the rows of others in "+relation, func() error {
 			n, err := s.Count(`SELECT count(*) FROM ` + relation + ` WHERE event IN ('Seen', 'seen')`)
 			if err == nil && n != int(f.others.Load()) {
 				err = fmt.Errorf("%d rows of others, %d were acknowledged", n, f.others.Load())
@@ -168,7 +168,7 @@ func check(t *testing.T, s *rig.Server, f *traffic, r *receipt, least int64) {
 			t.Errorf("%s has %d rows of the person, %v", relation, n, err)
 		}
 	}
-	s.Eventually(20*time.Second, "the last byte of the person to go", func() error { return clean(s) })
+	s.Eventually(time.Minute, "the last byte of the person to go", func() error { return clean(s) })
 	s.Stop()
 	if err := clean(s); err != nil {
 		t.Error(err)

@@ -165,7 +165,7 @@ func (l *Load) Send(batches int) {
 }
 
 // goodTime is how long an SDK waits for an answer without harm.
-const goodTime = 5 * time.Second
+const goodTime = 30 * time.Second
 
 // lastPatience is how long a sender that is to end goes on with its last batch.
 const lastPatience = 2 * time.Minute

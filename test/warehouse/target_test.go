@@ -328,7 +328,7 @@ func (d *target) leavesNothing() {
 		return out
 	}
 	// The database's server may be about to notice that its client is gone.
-	for deadline := time.Now().Add(20 * time.Second); len(other()) > 0; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(other()) > 0; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			d.t.Errorf("left behind in %s: %q", d.kind, other())
 			return

@@ -216,7 +216,7 @@ func TestEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pid int
-	for deadline := time.Now().Add(20 * time.Second); pid == 0; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); pid == 0; time.Sleep(10 * time.Millisecond) {
 		if text, err := os.ReadFile(file); err == nil {
 			_, _ = fmt.Sscan(string(text), &pid)
 		}
@@ -227,7 +227,7 @@ func TestEnds(t *testing.T) {
 	if err := rows.Close(); err != nil {
 		t.Error(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); syscall.Kill(pid, 0) == nil && !zombie(pid); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); syscall.Kill(pid, 0) == nil && !zombie(pid); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 			t.Fatal("what the program started runs on")

@@ -21,7 +21,7 @@ func TestKilledWhileMade(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(time.Minute)
 		for found := []string(nil); len(found) == 0; found, _ = filepath.Glob(path + "*") {
 			if time.Now().After(deadline) {
 				t.Fatal("no file was made")

@@ -54,7 +54,7 @@ func TestTwoLoadersBegin(t *testing.T) {
 
 func waitUntil(t *testing.T, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Error("it does not come about")
 			return

@@ -171,7 +171,7 @@ func TestNoAnswerEnds(t *testing.T) {
 	if _, err := db.Load(ctx, batch(1, 1)); warehouse.KindOf(err) != warehouse.Timeout && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("kind %s: %v", warehouse.KindOf(err), err)
 	}
-	if took := time.Since(began); took > 15*time.Second {
+	if took := time.Since(began); took > 45*time.Second {
 		t.Errorf("it took %v to give up", took)
 	}
 	proxy.Stall(false)
