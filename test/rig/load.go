@@ -164,7 +164,7 @@ func (l *Load) Send(batches int) {
 	}
 }
 
-// goodTime is how long an SDK waits for an answer without harm.
+// goodTime is how long an answer may take, on a busy machine too; some SDKs give up then.
 const goodTime = 30 * time.Second
 
 // lastPatience is how long a sender that is to end goes on with its last batch.
