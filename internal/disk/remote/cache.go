@@ -306,13 +306,17 @@ func (f *FS) link(from, clean, key string) (string, error) {
 		return p.path, nil
 	}
 	p := &pin{path: filepath.Join(f.work, "held", filepath.FromSlash(key)), users: 1}
-	if _, err := os.Stat(from); err != nil {
-		return "", err
+	err := os.Link(from, p.path)
+	if errors.Is(err, fs.ErrNotExist) { // nearly always the folder is there
+		if _, err := os.Stat(from); err != nil {
+			return "", err
+		}
+		if err := os.MkdirAll(filepath.Dir(p.path), 0o755); err != nil {
+			return "", err
+		}
+		err = os.Link(from, p.path)
 	}
-	if err := os.MkdirAll(filepath.Dir(p.path), 0o755); err != nil {
-		return "", err
-	}
-	if err := os.Link(from, p.path); err != nil {
+	if err != nil {
 		return "", err
 	}
 	f.pins[clean] = p
