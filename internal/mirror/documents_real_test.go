@@ -78,7 +78,7 @@ func postgresSink(t *testing.T) *sink {
 }
 
 func mysqlSink(t *testing.T) *sink {
-	maria := server.MariaDB(t, "10.11")
+	maria := server.MariaDB(t, "11.4")
 	maria.Wipe()
 	m, err := mysql.OpenMirrors(t.Context(), strings.TrimSuffix(maria.Admin, "mysql"), mysql.Options{Name: "test"})
 	if err != nil {
