@@ -115,12 +115,11 @@ func TestFault(t *testing.T) {
 	p.Refuse(false)
 	c = dial(t, p)
 	p.Stall(true)
-	before := got.Load()
+	before, start := got.Load(), time.Now()
 	go func() {
 		time.Sleep(100 * time.Millisecond)
 		p.Stall(false)
 	}()
-	start := time.Now()
 	if err := speaks(c); err != nil || time.Since(start) < 100*time.Millisecond || got.Load() != before+6 {
 		t.Errorf("a stalled connection: %v after %s, %d bytes", err, time.Since(start), got.Load()-before)
 	}
