@@ -177,7 +177,8 @@ func (c *Catalog) create(ctx context.Context) (err error) {
 		return err
 	}
 	draft := c.path + ".new"
-	for _, left := range []string{draft, draft + "-journal"} { // of a process that was killed
+	// What a process that was killed has left; and the logs of a catalog that was moved away, which SQLite would take for those of the new one.
+	for _, left := range []string{draft, draft + "-journal", c.path + "-wal", c.path + "-shm", c.path + "-journal"} {
 		if err := os.Remove(left); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

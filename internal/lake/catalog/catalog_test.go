@@ -153,6 +153,40 @@ func TestMakerIsKilled(t *testing.T) {
 	}
 }
 
+// TestLogOfAnotherCatalog: who moves the catalog of a killed server away may leave its write-ahead log. The new one has nothing of it.
+func TestLogOfAnotherCatalog(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "catalog.db")
+	old := newCatalog(t, dir, false)
+	if _, err := old.Create(t.Context(), "production", testSpec("gzip")); err != nil {
+		t.Fatal(err)
+	}
+	left := map[string][]byte{}
+	for _, name := range []string{path + "-wal", path + "-shm"} {
+		text, err := os.ReadFile(name)
+		if err != nil || len(text) == 0 {
+			t.Fatalf("%d bytes of %s: %v", len(text), name, err)
+		}
+		left[name] = text
+	}
+	if err := errors.Join(old.db.Close(), os.Remove(path)); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range left {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newCatalog(t, dir, false)
+	if tables, err := c.Tables(t.Context()); err != nil || len(tables) > 0 {
+		t.Errorf("tables %v, %v", tables, err)
+	}
+	var sound string
+	if err := c.db.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&sound); err != nil || sound != "ok" {
+		t.Errorf("integrity %q, %v", sound, err)
+	}
+}
+
 func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	io, err := NewFileIO(disk.OS{}, dir)
