@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -28,37 +26,18 @@ lake:
 // patience is how long lake and tables may take to have what was acknowledged.
 const patience = time.Minute
 
-// rounds is FIRTH_CRASH_ROUNDS, or the short form.
-func rounds(short int) int {
-	if n, err := strconv.Atoi(os.Getenv("FIRTH_CRASH_ROUNDS")); err == nil && n > 0 {
-		return n
-	}
-	return short
-}
-
-// seed is FIRTH_SEED, or the time. It decides who is killed and how long after the round before, and which batches are sent
-// twice; what the processes are at just then is for the scheduler to decide.
-func seed(t *testing.T) uint64 {
-	n, err := strconv.ParseUint(os.Getenv("FIRTH_SEED"), 10, 64)
-	if err != nil {
-		n = uint64(time.Now().UnixNano())
-	}
-	t.Logf("FIRTH_SEED=%d", n)
-	return n
-}
-
 // TestKillUnderLoad: every event that was answered 200 is in the lake and in the typed tables exactly once, whoever was killed, at
 // every moment that a reader looks, while mergers and sweeper are at work. In the end there is no file that nothing names.
 func TestKillUnderLoad(t *testing.T) {
 	s := rig.New(t, source+rig.Tending)
 	s.Start()
-	seed := seed(t)
+	seed := rig.Seed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	l := rig.NewLoad(s, "crash", "crash-key", 4, seed)
 	l.Resend, l.Pause = 0.1, 10*time.Millisecond
 	l.Start()
 	looks := 0
-	for round := range rounds(10) {
+	for round := range rig.Rounds(10) {
 		if random.IntN(2) == 0 { // let both halves come to work before the next kill
 			waitForLook(t, s, l)
 			looks++

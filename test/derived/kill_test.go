@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,24 +12,6 @@ import (
 	"firth/test/audit"
 	"firth/test/rig"
 )
-
-// rounds is FIRTH_CRASH_ROUNDS, or the short form.
-func rounds(short int) int {
-	if n, err := strconv.Atoi(os.Getenv("FIRTH_CRASH_ROUNDS")); err == nil && n > 0 {
-		return n
-	}
-	return short
-}
-
-// seed is FIRTH_SEED, or the time.
-func seed(t *testing.T) uint64 {
-	n, err := strconv.ParseUint(os.Getenv("FIRTH_SEED"), 10, 64)
-	if err != nil {
-		n = uint64(time.Now().UnixNano())
-	}
-	t.Logf("FIRTH_SEED=%d", n)
-	return n
-}
 
 // made is how often tables were made, as far as that is known: a kill takes the history of the last minute with it.
 func made(s *rig.Server) (int, error) {
@@ -80,7 +60,7 @@ func TestKillsWhileTablesAreMade(t *testing.T) {
 	config := strings.ReplaceAll(example(t), "      every: 10m\n", "")
 	s := rig.New(t, strings.ReplaceAll(config, "      from: production\n", "      from: production\n      every: 1s\n"))
 	s.Start()
-	random := rand.New(rand.NewPCG(seed(t), 0))
+	random := rand.New(rand.NewPCG(rig.Seed(t), 0))
 	const batch = 40
 	sent, gone, most := 0, 0, 0 // events, of which some were taken out; tables that were made
 	nothing := make(chan struct{})
@@ -98,7 +78,7 @@ func TestKillsWhileTablesAreMade(t *testing.T) {
 			return same(s)
 		})
 	}
-	for round := 0; round < rounds(3) || most == 0 && round < 4*rounds(3); round++ {
+	for round := 0; round < rig.Rounds(3) || most == 0 && round < 4*rig.Rounds(3); round++ {
 		send(t, s, sent, batch)
 		sent += batch
 		strike(t, s, random, nothing)

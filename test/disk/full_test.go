@@ -32,7 +32,7 @@ func newServer(t *testing.T, v *volume) (*rig.Server, *rig.Load) {
 	t.Helper()
 	s := rig.NewAt(t, filepath.Join(v.dir, "data"), config)
 	s.Start()
-	l := rig.NewLoad(s, "disk", "disk-key", 4, seed(t))
+	l := rig.NewLoad(s, "disk", "disk-key", 4, rig.Seed(t))
 	l.Batch, l.Resend, l.Pad, l.Pause = 50, 0.05, 400, 5*time.Millisecond
 	return s, l
 }
@@ -43,16 +43,6 @@ func rounds(short int) int {
 		return n / 10
 	}
 	return short
-}
-
-// seed is FIRTH_SEED, or the time.
-func seed(t *testing.T) uint64 {
-	n, err := strconv.ParseUint(os.Getenv("FIRTH_SEED"), 10, 64)
-	if err != nil {
-		n = uint64(time.Now().UnixNano())
-	}
-	t.Logf("FIRTH_SEED=%d", n)
-	return n
 }
 
 // refuses waits until the server refuses writes, and checks that it says so as it should.
@@ -111,7 +101,7 @@ func TestFullUnderLoad(t *testing.T) {
 	t.Parallel()
 	v := newVolume(t, 400)
 	s, l := newServer(t, v)
-	random := rand.New(rand.NewPCG(seed(t), 0))
+	random := rand.New(rand.NewPCG(rig.Seed(t), 0))
 	l.Start()
 	for range rounds(2) {
 		time.Sleep(time.Duration(500+random.IntN(1500)) * time.Millisecond)

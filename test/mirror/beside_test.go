@@ -85,7 +85,7 @@ func ingest(t *testing.T, s *rig.Server, mark string, lasting time.Duration) (ou
 // hangs on a source that has gone silent: it delays no other, not the stop either, and says that its source is silent.
 func TestMirrorsBesideEventsWhileOneIsSilent(t *testing.T) {
 	many, lasting := 10, 8*time.Second
-	if rounds(1) == 1 {
+	if rig.Rounds(1) == 1 {
 		many, lasting = 3, 3*time.Second
 	}
 	pg := server.Postgres(t, "15")
@@ -147,7 +147,7 @@ func TestMirrorsBesideEventsWhileOneIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("runs, and milliseconds of the longest: %v", runs.Rows)
-	if rounds(1) > 1 { // it takes minutes until that is sure
+	if rig.Rounds(1) > 1 { // it takes minutes until that is sure
 		s.Eventually(6*time.Minute, "the mirror of the silent source to say so", func() error {
 			m, err := statusOf(t, s, "silent")
 			if err == nil && (m.State != "failed" || m.Error == "") {

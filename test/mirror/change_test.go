@@ -139,7 +139,7 @@ func TestCopyWhileItChanges(t *testing.T) {
 		"pg":    "sum(('x' || substr(md5(id || ':' || v || ':' || pad), 1, 8))::bit(32)::bigint)::text",
 		"maria": "cast(sum(cast(conv(substr(md5(concat(id, ':', v, ':', pad)), 1, 8), 16, 10) AS unsigned)) AS decimal(40))",
 	}
-	seed := seed(t)
+	seed := rig.Seed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	sync := func(f flow) {
 		t.Helper()
@@ -155,7 +155,7 @@ func TestCopyWhileItChanges(t *testing.T) {
 		}
 	}
 	mx := &matrix{t: t, s: s}
-	for round := range rounds(1) {
+	for round := range rig.Rounds(1) {
 		f := flows[random.IntN(len(flows))]
 		hows := slices.Sorted(maps.Keys(disturbances))
 		if f.table == "log" {

@@ -114,7 +114,7 @@ mirrors:
 	for name := range tables {
 		arrives(name)
 	}
-	for range max(1, rounds(1)/10) { // the short form has one of the two
+	for range max(1, rig.Rounds(1)/10) { // the short form has one of the two
 		for down, steps := range map[string]struct {
 			stop, start func()
 			well        string
@@ -144,7 +144,7 @@ mirrors:
 					return err
 				})
 			}
-			if rounds(1) == 1 {
+			if rig.Rounds(1) == 1 {
 				break
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -23,24 +22,6 @@ import (
 	"firth/test/rig"
 	"firth/test/server"
 )
-
-// rounds is FIRTH_CRASH_ROUNDS, or the short form.
-func rounds(short int) int {
-	if n, err := strconv.Atoi(os.Getenv("FIRTH_CRASH_ROUNDS")); err == nil && n > 0 {
-		return n
-	}
-	return short
-}
-
-// seed is FIRTH_SEED, or the time.
-func seed(t *testing.T) uint64 {
-	n, err := strconv.ParseUint(os.Getenv("FIRTH_SEED"), 10, 64)
-	if err != nil {
-		n = uint64(time.Now().UnixNano())
-	}
-	t.Logf("FIRTH_SEED=%d", n)
-	return n
-}
 
 // matrix is a server with a mirror of each kind of source, of each mode, into each kind of warehouse.
 type matrix struct {
@@ -347,11 +328,11 @@ func TestKillsOfEveryMode(t *testing.T) {
 	t.Parallel()
 	m := newMatrix(t)
 	m.s.Start()
-	random := rand.New(rand.NewPCG(seed(t), 0))
+	random := rand.New(rand.NewPCG(rig.Seed(t), 0))
 	slices.SortFunc(m.cells, func(a, b *cell) int { return strings.Compare(a.name, b.name) })
 	random.Shuffle(len(m.cells), func(i, j int) { m.cells[i], m.cells[j] = m.cells[j], m.cells[i] })
 	known := map[*cell]bool{}
-	for round := range rounds(6) {
+	for round := range rig.Rounds(6) {
 		c := m.cells[round%len(m.cells)]
 		var before []row
 		if !known[c] && random.IntN(3) > 0 {

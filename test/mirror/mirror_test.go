@@ -164,7 +164,7 @@ func TestKilledServerThenEqual(t *testing.T) {
 	}
 	rnd := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 	stop := b.watch(t.Context(), names[:2]...)
-	for round := 1; round <= rounds(3); round++ {
+	for round := 1; round <= rig.Rounds(3); round++ {
 		b.change(round)
 		name := names[round%len(names)]
 		var run sync.WaitGroup
@@ -193,7 +193,7 @@ func TestKilledCommandThenEqual(t *testing.T) {
 		b.equal(n)
 	}
 	rnd := rand.New(rand.NewPCG(2, uint64(time.Now().UnixNano())))
-	for round := 1; round <= rounds(3); round++ {
+	for round := 1; round <= rig.Rounds(3); round++ {
 		b.change(round)
 		name := names[round%len(names)]
 		before := b.here("SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM copied." + name + " AS t")

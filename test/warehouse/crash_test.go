@@ -30,11 +30,11 @@ func TestKillWhileLoading(t *testing.T) {
 	t.Parallel()
 	targets := []*target{postgres(t, "15"), mariaDB(t, "11.4")}
 	s := serve(t, targets[0].warehouse("analytics", targets[0].url, "every: 1s"), targets[1].warehouse("shop", targets[1].url, "every: 1s"))
-	seed := seed(t)
+	seed := rig.Seed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	l := newLoad(s, seed)
 	l.Start()
-	for range rounds(4) {
+	for range rig.Rounds(4) {
 		time.Sleep(time.Duration(200+random.IntN(2500)) * time.Millisecond)
 		switch random.IntN(4) {
 		case 0:
@@ -98,7 +98,7 @@ func TestConnectionCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		bytes := proxy.Sent() - before
-		many := rounds(5)
+		many := rig.Rounds(5)
 		failed := 0
 		for i := range many {
 			l.Send(1)
@@ -139,7 +139,7 @@ func TestFirstLoadCut(t *testing.T) {
 		l.Send(3)
 		flushed(s, l)
 		s.Stop()
-		bytes, many, failed := int64(0), max(4, rounds(4)/2), 0
+		bytes, many, failed := int64(0), max(4, rig.Rounds(4)/2), 0
 		for i := range many {
 			cut := bytes * int64(i) / int64(many)
 			if i > 0 { // the first one is whole, and shows how many bytes a load takes
@@ -189,14 +189,14 @@ func TestDatabaseRestarts(t *testing.T) {
 	t.Parallel()
 	targets := []*target{onPostgres(t, server.OwnPostgres(t, "15")), mariaDB(t, "11.4")}
 	s := serve(t, targets[0].warehouse("analytics", targets[0].url, "every: 1s"), targets[1].warehouse("shop", targets[1].url, "every: 1s"))
-	seed := seed(t)
+	seed := rig.Seed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	l := newLoad(s, seed)
 	l.Start()
 	for _, d := range targets {
 		s.Eventually(patience, "the first rows", func() error { return d.some(rig.Tracks) })
 	}
-	for range max(2, rounds(2)/10) {
+	for range max(2, rig.Rounds(2)/10) {
 		for _, d := range targets {
 			time.Sleep(time.Duration(random.IntN(1500)) * time.Millisecond)
 			d.stop()

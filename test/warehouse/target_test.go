@@ -335,22 +335,3 @@ func (d *target) leavesNothing() {
 		}
 	}
 }
-
-// rounds is FIRTH_CRASH_ROUNDS, or the short form.
-func rounds(short int) int {
-	if n, err := strconv.Atoi(os.Getenv("FIRTH_CRASH_ROUNDS")); err == nil && n > 0 {
-		return n
-	}
-	return short
-}
-
-// seed is FIRTH_SEED, or the time.
-func seed(t *testing.T) uint64 {
-	t.Helper()
-	n, err := strconv.ParseUint(os.Getenv("FIRTH_SEED"), 10, 64)
-	if err != nil {
-		n = uint64(time.Now().UnixNano())
-	}
-	t.Logf("FIRTH_SEED=%d", n)
-	return n
-}
