@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"firth/internal/disk"
 	"firth/internal/lake"
 )
 
@@ -36,6 +37,8 @@ func lakeHint(err error) error {
 		return err
 	case errors.Is(err, lake.ErrNoBackup):
 		return hint(err, "name the folder of a backup that was brought to its end: firth lake backup DIR makes one")
+	case disk.IsFull(err):
+		return hint(err, "make room on the disk, and try again: nothing is lost by it")
 	case errors.Is(err, lake.ErrDamaged):
 		return hint(err, "the file does not hold what was written to it; look at its disk, and use another backup if there is one")
 	}

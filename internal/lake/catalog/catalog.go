@@ -21,13 +21,15 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/klauspost/compress/gzip"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	sqlite3 "modernc.org/sqlite" // also the driver "sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
 
 	"firth/internal/disk"
 )
@@ -103,7 +105,7 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 	var err error
 	if !o.ReadOnly {
 		if err = c.create(ctx); err != nil {
-			return nil, fmt.Errorf("make catalog %s: %w", o.Path, err)
+			return nil, fmt.Errorf("make catalog %s: %w", o.Path, full(err))
 		}
 	}
 	if c.db, err = sql.Open("sqlite", dsn(o.Path, o.ReadOnly)); err != nil {
@@ -116,12 +118,20 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 		_, err = c.db.ExecContext(ctx, schemaSQL) // an earlier version may have made it with fewer tables
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", o.Path, err), c.db.Close())
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", o.Path, full(err)), c.db.Close())
 	}
 	if err := c.register(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog: %w", err), c.Close())
 	}
 	return c, nil
+}
+
+// full makes SQLite's word for a full disk the system's, which [disk.IsFull] knows.
+func full(err error) error {
+	if e, ok := errors.AsType[*sqlite3.Error](err); ok && e.Code()&0xff == sqlitelib.SQLITE_FULL {
+		return fmt.Errorf("%w: %w", err, syscall.ENOSPC)
+	}
+	return err
 }
 
 // register opens what the tables are registered in.

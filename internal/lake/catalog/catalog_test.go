@@ -153,6 +153,22 @@ func TestMakerIsKilled(t *testing.T) {
 	}
 }
 
+// TestFull: SQLite's own word for a full disk is known as one.
+func TestFull(t *testing.T) {
+	c := newCatalog(t, t.TempDir(), false)
+	if _, err := c.db.ExecContext(t.Context(), "PRAGMA max_page_count = 1"); err != nil { // no more than it has
+		t.Fatal(err)
+	}
+	_, err := c.db.ExecContext(t.Context(), "INSERT INTO firth_condemned VALUES ('a', 0, 0), (hex(zeroblob(100000)), 0, 0)")
+	if err == nil || disk.IsFull(err) || !disk.IsFull(full(err)) {
+		t.Errorf("%v, of a disk that is full: %v", err, disk.IsFull(full(err)))
+	}
+	other := errors.New("something else")
+	if full(other) != other || full(nil) != nil { //nolint:errorlint // the same one
+		t.Error("it takes another error for that of a full disk")
+	}
+}
+
 // TestLogOfAnotherCatalog: who moves the catalog of a killed server away may leave its write-ahead log. The new one has nothing of it.
 func TestLogOfAnotherCatalog(t *testing.T) {
 	dir := t.TempDir()
