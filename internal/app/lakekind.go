@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"firth/internal/config"
@@ -27,22 +28,19 @@ import (
 type lakeTables struct {
 	mu    sync.Mutex
 	open  *iceberg.DB
-	place *lakePlace
 	close func() error
 	users int
+
+	place atomic.Pointer[lakePlace] // where it is, while it is open
 }
 
-// figures are the numbers of the place of the warehouse; nil while nobody has it open.
+// figures are the numbers of the place of the warehouse; nil while nobody has it open. It does not wait for a catalog or a store that is
+// slow to open: who asks must learn within seconds that this process is well.
 func (l *lakeTables) figures() *storeFigures {
 	if l == nil {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.users == 0 {
-		return nil
-	}
-	return l.place.figures()
+	return l.place.Load().figures()
 }
 
 // tablesFolder is where its tables are, below the folder of the lake.
@@ -96,10 +94,12 @@ func (l *lakeTables) get(ctx context.Context, r *remote) (*lakeUser, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.users == 0 {
-		var err error
-		if l.open, l.place, l.close, err = openLakeTables(ctx, r); err != nil {
+		open, place, done, err := openLakeTables(ctx, r)
+		if err != nil {
 			return nil, err
 		}
+		l.open, l.close = open, done
+		l.place.Store(place)
 	}
 	l.users++
 	return &lakeUser{l.open, sync.OnceValue(l.giveUp)}, nil
@@ -111,6 +111,7 @@ func (l *lakeTables) giveUp() error {
 	if l.users--; l.users > 0 {
 		return nil
 	}
+	l.place.Store(nil)
 	return errors.Join(l.open.Close(), l.close())
 }
 

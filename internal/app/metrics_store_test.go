@@ -2,6 +2,7 @@ package app
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -19,5 +20,22 @@ func TestStoreFiguresAddUp(t *testing.T) {
 	}
 	if f := (&lakeTables{}).figures().plus((*lakeTables)(nil).figures()); f != nil {
 		t.Errorf("a warehouse that nobody has open has figures: %+v", f)
+	}
+}
+
+// TestStoreFiguresDoNotWait: while the warehouse is being opened, at a store that may not answer, its figures are told all the same.
+func TestStoreFiguresDoNotWait(t *testing.T) {
+	l := &lakeTables{}
+	l.mu.Lock() // as for as long as it is opened
+	defer l.mu.Unlock()
+	told := make(chan *storeFigures, 1)
+	go func() { told <- l.figures() }()
+	select {
+	case f := <-told:
+		if f != nil {
+			t.Errorf("figures of what is not open: %+v", f)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("they wait until it is open")
 	}
 }
